@@ -1,0 +1,6 @@
+target_sources(wsgi_objects PRIVATE
+  base/buf.c
+  base/log.c
+  base/mem.c
+  base/options.c
+  base/status.c)

@@ -1,0 +1,49 @@
+/*
+ * What waits to be written to one stream: bytes copied, bytes referenced and
+ * ranges of files, in order; as much as possible in one writev.
+ *
+ * Knows no HTTP and no Python: who lent bytes says how to give them back.
+ */
+#ifndef WSGI_NET_OUTQ_H
+#define WSGI_NET_OUTQ_H
+
+#include <stdint.h>
+
+#include "base/span.h"
+#include "net/stream.h"
+
+/* Returns what was lent.  Called exactly once, on success of the push only, on
+ * the thread that writes. */
+typedef void (*wsgi__release_fn)(void *owner);
+
+typedef struct wsgi__outq {
+    struct wsgi__segment *first, *last;
+    uint64_t pending; /* bytes not yet written */
+} wsgi__outq;
+
+/* Zero-filled is empty.  An empty queue owns no memory. */
+void wsgi__outq_free(wsgi__outq *q); /* releases everything; q is empty */
+
+/* Append.  WSGI_ERR_NOMEM leaves the queue unchanged and what was lent with
+ * the caller.  copy coalesces with bytes copied before. */
+int wsgi__outq_copy(wsgi__outq *q, const void *data, size_t len);
+int wsgi__outq_lend(wsgi__outq *q, const void *data, size_t len,
+                    wsgi__release_fn release, void *owner);
+/* len bytes of a regular file from offset `at`.  release may be NULL. */
+int wsgi__outq_file(wsgi__outq *q, int fd, off_t at, uint64_t len,
+                    wsgi__release_fn release, void *owner);
+
+/* Writes until all is written or the stream would block.  0: the queue is
+ * empty; else WSGI__WANT_READ, WSGI__WANT_WRITE, WSGI__FAILED (errno), or
+ * WSGI__BAD_FILE.  *written counts the bytes moved.  One call moves at most
+ * about 1 MiB when more than that goes out at once, so that one fast reader
+ * does not hold the others up: it then gives WSGI__WANT_WRITE. */
+int wsgi__outq_write(wsgi__outq *q, wsgi__stream *stream, uint64_t *written);
+
+static inline uint64_t
+wsgi__outq_pending(const wsgi__outq *q)
+{
+    return q->pending;
+}
+
+#endif

@@ -1,0 +1,6 @@
+target_sources(wsgi_objects PRIVATE
+  net/address.c
+  net/listener.c
+  net/loop.c
+  net/outq.c
+  net/stream.c)

@@ -1,0 +1,29 @@
+/*
+ * An application ready to be called: the callable, our Python types, and the
+ * environ that every request starts from.  GIL held in every function.
+ */
+#ifndef WSGI_PYTHON_APP_H
+#define WSGI_PYTHON_APP_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "base/log.h"
+
+typedef struct wsgi__app_settings {
+    bool multithread, multiprocess; /* wsgi.*: must be true to the facts */
+    const char *software;           /* SERVER_SOFTWARE */
+    const wsgi__log
+        *log; /* for wsgi.errors; outlives the app or is replaced */
+} wsgi__app_settings;
+
+typedef struct wsgi__app wsgi__app;
+
+/* Takes its own reference to callable.  NULL with an exception set. */
+wsgi__app *wsgi__app_new(PyObject *callable,
+                         const wsgi__app_settings *settings);
+
+/* Objects that the application kept (environ, wsgi.errors) stay valid. */
+void wsgi__app_free(wsgi__app *app);
+
+#endif

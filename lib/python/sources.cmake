@@ -1,0 +1,2 @@
+target_sources(wsgi_objects PRIVATE
+  python/gil.c)

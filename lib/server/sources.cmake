@@ -1,2 +1,9 @@
 target_sources(wsgi_objects PRIVATE
+  server/access.c
+  server/answer.c
+  server/conn.c
+  server/conns.c
+  server/exchange.c
+  server/executor.c
+  server/serve.c
   server/server.c)

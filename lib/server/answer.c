@@ -1,0 +1,209 @@
+#include "server/answer.h"
+
+/* Blocks up to this size are copied, so that many small ones leave in one
+ * write; larger ones are lent by their owner. */
+#define COPY_UP_TO ((size_t)64 * 1024)
+
+static wsgi__span
+date_now(char date[WSGI__DATE_LEN + 1])
+{
+    wsgi__http_date(time(NULL), date);
+    return (wsgi__span){date, WSGI__DATE_LEN};
+}
+
+/* ---- Into the queue ----------------------------------------------------- */
+
+/* write() cannot wait for the client: past the mark its bytes go to a file. */
+static int
+spill(wsgi__exchange *x, const void *data, size_t len, wsgi__outq *out)
+{
+    int64_t at = x->spill.len;
+    int status = wsgi__body_append(&x->spill, data, len);
+    if (status < 0)
+        return status;
+    return wsgi__outq_file(out, x->spill.fd, (off_t)at, len, NULL, NULL);
+}
+
+static int
+put(wsgi__exchange *x, wsgi__span bytes, bool spills, wsgi__outq *out)
+{
+    return spills ? spill(x, bytes.ptr, bytes.len, out)
+                  : wsgi__outq_copy(out, bytes.ptr, bytes.len);
+}
+
+static int
+put_block(wsgi__exchange *x, wsgi__chunk *chunk, size_t len, bool spills,
+          wsgi__outq *out)
+{
+    if (spills || len <= COPY_UP_TO || !chunk->release)
+        return put(x, (wsgi__span){chunk->data, len}, spills, out);
+    int status = wsgi__outq_lend(out, chunk->data, len, chunk->release,
+                                 chunk->owner);
+    chunk->taken = status == WSGI_OK;
+    return status;
+}
+
+static int
+put_chunked(wsgi__exchange *x, wsgi__chunk *chunk, bool spills,
+            wsgi__outq *out)
+{
+    char line[WSGI__CHUNK_HEAD_MAX];
+    wsgi__span head = {line, wsgi__chunk_head(line, chunk->len)};
+    int status = put(x, head, spills, out);
+    if (status == WSGI_OK)
+        status = put_block(x, chunk, chunk->len, spills, out);
+    if (status == WSGI_OK)
+        status = put(x, WSGI__CHUNK_TAIL, spills, out);
+    return status;
+}
+
+/* ---- The steps of an answer --------------------------------------------- */
+
+int
+wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
+                  const wsgi__answer_style *style, wsgi__outq *out)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    char date[WSGI__DATE_LEN + 1];
+
+    x->plan = wsgi__response_plan(req, res, style->keep_alive);
+    x->left = x->plan.framing == WSGI__FRAME_LENGTH ? x->plan.length : -1;
+    wsgi__buf_reset(style->scratch);
+    int status = wsgi__response_head(req, res, &x->plan, date_now(date),
+                                     style->server, style->scratch);
+    if (status < 0)
+        return status;
+    x->code = res->code;
+    wsgi__span head = wsgi__buf_span(style->scratch);
+    if (style->keep_head) /* a log record without fields is no reason to fail */
+        wsgi__buf_append(&x->head, head.ptr, head.len);
+    return wsgi__outq_copy(out, head.ptr, head.len);
+}
+
+/* How much of len bytes is wanted still (RFC 9110 8.6: never more than was
+ * promised). */
+static uint64_t
+wanted(wsgi__exchange *x, uint64_t len, const wsgi__log *log)
+{
+    if (x->left < 0)
+        return len;
+    if (len <= (uint64_t)x->left)
+        return len;
+    x->abandoned = true;
+    wsgi__log_printf(log, WSGI_LOG_ERROR,
+                     "the application gave more bytes than its Content-Length "
+                     "of %lld; the rest is cut off",
+                     (long long)x->plan.length);
+    return (uint64_t)x->left;
+}
+
+static void
+count(wsgi__exchange *x, uint64_t len)
+{
+    x->body_bytes += len;
+    if (x->left >= 0)
+        x->left -= (int64_t)len;
+}
+
+static int
+answer_file(wsgi__exchange *x, const wsgi__chunk *chunk, wsgi__outq *out)
+{
+    bool chunked = x->plan.framing == WSGI__FRAME_CHUNKED;
+    char line[WSGI__CHUNK_HEAD_MAX];
+    int status = WSGI_OK;
+
+    /* A file behind a shorter Content-Length is what a range is made of. */
+    uint64_t len = (uint64_t)chunk->file_len;
+    if (x->left >= 0 && len > (uint64_t)x->left)
+        len = (uint64_t)x->left;
+    if (len == 0)
+        return WSGI_OK;
+    if (chunked)
+        status = wsgi__outq_copy(out, line, wsgi__chunk_head(line, len));
+    if (status == WSGI_OK)
+        status = wsgi__outq_file(out, chunk->fd, chunk->at, len, NULL, NULL);
+    if (status == WSGI_OK && chunked)
+        status = put(x, WSGI__CHUNK_TAIL, false, out);
+    if (status == WSGI_OK)
+        count(x, len);
+    return status;
+}
+
+static int
+answer_bytes(wsgi__exchange *x, wsgi__chunk *chunk,
+             const wsgi__answer_style *style, wsgi__outq *out)
+{
+    bool spills =
+        chunk->pushed && wsgi__outq_pending(out) >= style->high_water;
+    size_t len = (size_t)wanted(x, chunk->len, style->log);
+    if (len == 0)
+        return WSGI_OK;
+    int status = x->plan.framing == WSGI__FRAME_CHUNKED
+                     ? put_chunked(x, chunk, spills, out)
+                     : put_block(x, chunk, len, spills, out);
+    if (status == WSGI_OK)
+        count(x, len);
+    return status;
+}
+
+int
+wsgi__answer_data(wsgi__exchange *x, wsgi__chunk *chunk,
+                  const wsgi__answer_style *style, wsgi__outq *out)
+{
+    if (x->abandoned)
+        return WSGI_OK;
+    if (x->plan.framing == WSGI__FRAME_NONE) {
+        x->abandoned = true;
+        return WSGI_OK;
+    }
+    x->streams = x->streams || !chunk->gathered;
+    return chunk->data ? answer_bytes(x, chunk, style, out)
+                       : answer_file(x, chunk, out);
+}
+
+int
+wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
+                 const wsgi__answer_style *style, wsgi__outq *out)
+{
+    bool whole = how == WSGI__END_OK || x->abandoned;
+    if (!whole && x->code == 0)
+        return wsgi__answer_error(x, 500, NULL, style, out);
+
+    x->complete = true;
+    if (!whole) {
+        x->plan.keep_alive = false; /* without a last chunk: it is cut */
+        return WSGI_OK;
+    }
+    if (x->left > 0) {
+        x->plan.keep_alive = false;
+        wsgi__log_printf(style->log, WSGI_LOG_ERROR,
+                         "the application gave %lld bytes fewer than its "
+                         "Content-Length of %lld; the connection is closed",
+                         (long long)x->left, (long long)x->plan.length);
+    }
+    if (x->plan.framing == WSGI__FRAME_CHUNKED)
+        return put(x, WSGI__LAST_CHUNK, false, out);
+    return WSGI_OK;
+}
+
+int
+wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
+                   const wsgi__answer_style *style, wsgi__outq *out)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    char date[WSGI__DATE_LEN + 1];
+
+    x->complete = true;
+    x->code = code;
+    x->plan = (wsgi__plan){.framing = WSGI__FRAME_CLOSE, .length = -1};
+    wsgi__buf_reset(style->scratch);
+    int status = wsgi__response_error(code, reason, wsgi__request_is_head(req),
+                                      date_now(date), style->server,
+                                      style->scratch);
+    if (status < 0)
+        return status;
+    wsgi__span page = wsgi__buf_span(style->scratch);
+    if (style->keep_head)
+        wsgi__buf_append(&x->head, page.ptr, page.len);
+    return wsgi__outq_copy(out, page.ptr, page.len);
+}

@@ -1,0 +1,218 @@
+#include "server/conns.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "server/conn.h"
+
+/* Exchanges kept for the next requests: their buffers stay warm, and the
+ * memory of a burst is given back. */
+#define MOST_SPARE 64
+
+int
+wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
+                 const wsgi__log *log)
+{
+    *set = (wsgi__conns){.loop = loop, .executor = executor, .log = log};
+    set->input = wsgi__mem_alloc(WSGI__INPUT_SIZE);
+    if (!set->input)
+        return WSGI_ERR_NOMEM;
+    wsgi__buf_init(&set->scratch, WSGI__LONGEST_HEAD);
+    wsgi__access_init(&set->access);
+    set->style.log = log;
+    set->style.scratch = &set->scratch;
+    set->style.keep_alive = true;
+    return WSGI_OK;
+}
+
+void
+wsgi__conns_free(wsgi__conns *set)
+{
+    wsgi__conns_close_all(set);
+    wsgi__conns_reap(set);
+    while (set->spare) {
+        wsgi__exchange *next = set->spare->next;
+        wsgi__exchange_free(set->spare);
+        set->spare = next;
+    }
+    wsgi__access_free(&set->access);
+    wsgi__buf_free(&set->scratch);
+    wsgi__mem_free(set->input);
+    set->input = NULL;
+}
+
+/* ---- Exchanges ---------------------------------------------------------- */
+
+wsgi__exchange *
+wsgi__conns_take_exchange(wsgi__conns *set)
+{
+    wsgi__exchange *x = set->spare;
+    if (x) {
+        set->spare = x->next;
+        set->n_spare--;
+    } else {
+        x = wsgi__exchange_new(&set->limits, set->body_in_memory);
+    }
+    if (x)
+        wsgi__exchange_reset(x);
+    return x;
+}
+
+void
+wsgi__conns_give_exchange(wsgi__conns *set, wsgi__exchange *x)
+{
+    if (set->n_spare >= MOST_SPARE) {
+        wsgi__exchange_free(x);
+        return;
+    }
+    wsgi__exchange_reset(x);
+    x->next = set->spare;
+    set->spare = x;
+    set->n_spare++;
+}
+
+/* ---- Connections -------------------------------------------------------- */
+
+/* Where the client reached us; a listener on all interfaces does not know. */
+static void
+find_self(wsgi__conn *conn)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+
+    conn->self = conn->listener->self;
+    if (conn->listener->wildcard &&
+        getsockname(conn->stream.fd, (struct sockaddr *)&sa, &len) == 0)
+        wsgi__endpoint_of((struct sockaddr *)&sa, len, &conn->self);
+}
+
+static void
+link_conn(wsgi__conns *set, wsgi__conn *conn)
+{
+    conn->next = set->first;
+    if (set->first)
+        set->first->prev = conn;
+    set->first = conn;
+    set->count++;
+}
+
+static void
+unlink_conn(wsgi__conns *set, wsgi__conn *conn)
+{
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        set->first = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    conn->prev = conn->next = NULL;
+    set->count--;
+}
+
+int
+wsgi__conns_add(wsgi__conns *set, int fd, const wsgi__listener *listener,
+                const wsgi__endpoint *peer)
+{
+    wsgi__conn *conn = wsgi__mem_zero(1, sizeof(*conn));
+    if (!conn) {
+        close(fd);
+        return WSGI_ERR_NOMEM;
+    }
+    wsgi__stream_plain(&conn->stream, fd);
+    if (set->stream_ops)
+        conn->stream.ops = set->stream_ops;
+    wsgi__buf_init(&conn->input, WSGI__INPUT_SIZE);
+    conn->set = set;
+    conn->listener = listener;
+    conn->peer = *peer;
+    conn->number = ++set->last_number;
+    find_self(conn);
+    link_conn(set, conn);
+    wsgi__conn_start(conn);
+    return conn->state == WSGI__CONN_CLOSED ? WSGI_ERR_SYSTEM : WSGI_OK;
+}
+
+void
+wsgi__conns_bury(wsgi__conns *set, wsgi__conn *conn)
+{
+    unlink_conn(set, conn);
+    conn->dead = true;
+    conn->next = set->dead;
+    set->dead = conn;
+}
+
+/* ---- Phases of a turn --------------------------------------------------- */
+
+bool
+wsgi__conns_continue(wsgi__conns *set)
+{
+    wsgi__conn *conn = set->waiting;
+    set->waiting = NULL;
+    bool any = conn != NULL;
+    while (conn) {
+        wsgi__conn *next = conn->next_waiting;
+        conn->waiting = false;
+        wsgi__conn_continue(conn);
+        conn = next;
+    }
+    return any;
+}
+
+void
+wsgi__conns_flush(wsgi__conns *set)
+{
+    wsgi__conn *conn = set->unflushed;
+    set->unflushed = NULL;
+    while (conn) {
+        wsgi__conn *next = conn->next_unflushed;
+        conn->unflushed = false;
+        wsgi__conn_flush(conn);
+        conn = next;
+    }
+}
+
+static void
+free_conn(wsgi__conn *conn)
+{
+    wsgi__buf_free(&conn->input);
+    wsgi__outq_free(&conn->out);
+    wsgi__mem_free(conn);
+}
+
+/* A closed connection may still stand in a list of this turn, or have a job:
+ * it waits for the turn in which neither is so. */
+void
+wsgi__conns_reap(wsgi__conns *set)
+{
+    wsgi__conn **link = &set->dead;
+    while (*link) {
+        wsgi__conn *conn = *link;
+        if (conn->unflushed || conn->waiting || conn->x) {
+            link = &conn->next;
+            continue;
+        }
+        *link = conn->next;
+        free_conn(conn);
+    }
+}
+
+/* ---- The end ------------------------------------------------------------ */
+
+void
+wsgi__conns_drain(wsgi__conns *set)
+{
+    set->draining = true;
+    set->style.keep_alive = false;
+    for (wsgi__conn *conn = set->first, *next; conn; conn = next) {
+        next = conn->next;
+        wsgi__conn_drain(conn);
+    }
+}
+
+void
+wsgi__conns_close_all(wsgi__conns *set)
+{
+    while (set->first)
+        wsgi__conn_close(set->first);
+}

@@ -1,0 +1,373 @@
+/* Python.h wants to come first. */
+#include "python/call.h"
+
+#include "server/executor.h"
+
+#include <stdatomic.h>
+
+#include "base/mem.h"
+#include "python/gil.h"
+#include "python/traceback.h"
+
+/* Jobs and steps of one turn: how long the run phase may keep the loop from
+ * polling when every request is short. */
+#define JOBS_PER_TURN 64
+#define STEPS_PER_TURN 16
+
+/* Larger blocks are lent to the output, smaller ones are copied: a copy of
+ * this size costs less than the bookkeeping of a loan. */
+#define LEND_FROM ((size_t)64 * 1024)
+
+#define LONGEST_TRACEBACK ((size_t)256 * 1024)
+
+/* A block of the application's that the output refers to. */
+typedef struct loan {
+    struct loan *next;
+    struct executor *ex;
+    PyObject *bytes;
+} loan;
+
+typedef struct executor {
+    wsgi__executor base;
+    struct wsgi__app *app;
+    const wsgi__log *log;
+    wsgi__gil gil;
+    wsgi__job *first, *last; /* the queue of ready jobs */
+    wsgi__job *current;      /* is being advanced, and is not in the queue */
+    /* Loans that came back.  Whoever writes pushes without the GIL, the next
+     * holder of the GIL takes all: a stack without a lock. */
+    _Atomic(loan *) returned;
+} executor;
+
+/* What a job has while its application runs. */
+typedef struct run {
+    wsgi__call_sink sink; /* first: the sink's address is the run's */
+    executor *ex;
+    wsgi__job *job;
+    wsgi__call *call;
+    bool head_given;
+} run;
+
+static executor *
+from_base(wsgi__executor *base)
+{
+    return (executor *)(void *)base;
+}
+
+/* ---- The queue ---------------------------------------------------------- */
+
+static void
+enqueue(executor *ex, wsgi__job *job)
+{
+    /* advance() looks at the flags of its own job after every event. */
+    if (job->queued || job == ex->current)
+        return;
+    job->queued = true;
+    job->next = NULL;
+    if (ex->last)
+        ex->last->next = job;
+    else
+        ex->first = job;
+    ex->last = job;
+}
+
+static wsgi__job *
+dequeue(executor *ex)
+{
+    wsgi__job *job = ex->first;
+    ex->first = job->next;
+    if (!ex->first)
+        ex->last = NULL;
+    job->queued = false;
+    return job;
+}
+
+/* ---- Loans -------------------------------------------------------------- */
+
+static void
+return_loan(void *owner)
+{
+    loan *l = owner;
+    l->next = atomic_load(&l->ex->returned);
+    while (!atomic_compare_exchange_weak(&l->ex->returned, &l->next, l))
+        ;
+}
+
+/* GIL held. */
+static void
+settle_loans(executor *ex)
+{
+    loan *l = atomic_exchange(&ex->returned, NULL);
+    while (l) {
+        loan *next = l->next;
+        Py_DECREF(l->bytes);
+        wsgi__mem_free(l);
+        l = next;
+    }
+}
+
+/* Steals the reference to bytes if the chunk is taken. */
+static void
+offer_loan(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
+{
+    if (chunk->len < LEND_FROM)
+        return;
+    loan *l = wsgi__mem_alloc(sizeof(*l));
+    if (!l)
+        return; /* it is copied, then */
+    *l = (loan){.ex = ex, .bytes = bytes};
+    chunk->release = return_loan;
+    chunk->owner = l;
+}
+
+/* ---- Reporting ---------------------------------------------------------- */
+
+/* Takes the exception that is set to the log. */
+static void
+log_exception(const executor *ex, const wsgi__job *job, const char *what)
+{
+    wsgi__buf text;
+    wsgi__buf_init(&text, LONGEST_TRACEBACK);
+    wsgi__buf_puts(&text, what);
+    wsgi__buf_puts(&text, " ");
+    wsgi__buf_escape(&text, job->req->method);
+    wsgi__buf_puts(&text, " ");
+    wsgi__buf_escape(&text, job->req->target);
+    wsgi__buf_puts(&text, "\n");
+    wsgi__traceback_take(&text);
+    wsgi__log_write(ex->log, WSGI_LOG_ERROR, wsgi__buf_str(&text));
+    wsgi__buf_free(&text);
+}
+
+static void
+give_head(run *r)
+{
+    if (r->head_given)
+        return;
+    r->head_given = true;
+    r->job->events->head(r->job, wsgi__call_response(r->call));
+}
+
+static void
+give_bytes(run *r, PyObject *bytes, bool gathered, bool pushed)
+{
+    wsgi__chunk chunk = {.data = PyBytes_AS_STRING(bytes),
+                         .len = (size_t)PyBytes_GET_SIZE(bytes),
+                         .fd = -1,
+                         .gathered = gathered,
+                         .pushed = pushed};
+    offer_loan(r->ex, &chunk, bytes);
+    Py_INCREF(bytes);
+    r->job->events->data(r->job, &chunk);
+    if (chunk.taken)
+        return; /* the loan has the reference */
+    Py_DECREF(bytes);
+    wsgi__mem_free(chunk.owner);
+}
+
+static void
+give_file(run *r, const wsgi__call_chunk *file)
+{
+    wsgi__chunk chunk = {.fd = file->fd, .at = file->at, .file_len = file->len};
+    r->job->events->data(r->job, &chunk);
+}
+
+/* write() of start_response: the application is running. */
+static int
+sink_write(wsgi__call_sink *sink, PyObject *bytes)
+{
+    run *r = (run *)(void *)sink;
+    give_head(r);
+    if (!r->job->cancelled)
+        give_bytes(r, bytes, false, true);
+    return 0;
+}
+
+/* ---- Running ------------------------------------------------------------ */
+
+static run *
+start(executor *ex, wsgi__job *job)
+{
+    run *r = wsgi__mem_zero(1, sizeof(*r));
+    if (!r) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    r->sink.write = sink_write;
+    r->ex = ex;
+    r->job = job;
+    r->call = wsgi__call_new(ex->app, job->req, job->conn, job->body, &r->sink);
+    if (!r->call) {
+        wsgi__mem_free(r);
+        return NULL;
+    }
+    job->run = r;
+    return r;
+}
+
+/* The answer is complete before close() runs: an application may take its time
+ * there, the client need not. */
+static void
+finish(executor *ex, wsgi__job *job, wsgi__end how)
+{
+    run *r = job->run;
+    job->events->end(job, how);
+    if (r) {
+        if (wsgi__call_close(r->call) < 0)
+            log_exception(ex, job, "close() of the response failed:");
+        wsgi__call_free(r->call);
+        wsgi__mem_free(r);
+        job->run = NULL;
+    }
+    job->paused = job->cancelled = false;
+    ex->current = NULL;
+    job->events->done(job);
+}
+
+static void
+fail(executor *ex, wsgi__job *job)
+{
+    log_exception(ex, job, "Error handling request");
+    finish(ex, job, WSGI__END_FAILED);
+}
+
+typedef enum outcome { GO_ON, OVER } outcome;
+
+static outcome
+step(executor *ex, run *r)
+{
+    wsgi__call_chunk chunk;
+
+    switch (wsgi__call_next(r->call, &chunk)) {
+    case WSGI__STEP_DATA:
+        give_head(r);
+        give_bytes(r, chunk.bytes, wsgi__call_is_gathered(r->call), false);
+        Py_DECREF(chunk.bytes);
+        return GO_ON;
+    case WSGI__STEP_FILE:
+        give_head(r);
+        give_file(r, &chunk);
+        return GO_ON;
+    case WSGI__STEP_END:
+        give_head(r);
+        finish(ex, r->job, WSGI__END_OK);
+        return OVER;
+    case WSGI__STEP_ERROR:
+        break;
+    }
+    fail(ex, r->job);
+    return OVER;
+}
+
+/* Some steps of one job: until it is over, paused, or others are due, which is
+ * true.  After done the job may be gone, or be submitted again. */
+static bool
+advance(executor *ex, wsgi__job *job)
+{
+    if (!job->run && !job->cancelled && !start(ex, job)) {
+        fail(ex, job);
+        return false;
+    }
+    run *r = job->run;
+    for (int i = 0; i < STEPS_PER_TURN; i++) {
+        if (job->cancelled) {
+            finish(ex, job, WSGI__END_CANCELLED);
+            return false;
+        }
+        if (job->paused)
+            return false;
+        if (step(ex, r) == OVER)
+            return false;
+    }
+    return true;
+}
+
+static void
+op_submit(wsgi__executor *base, wsgi__job *job)
+{
+    job->paused = job->cancelled = false;
+    enqueue(from_base(base), job);
+}
+
+static void
+op_pause(wsgi__executor *base, wsgi__job *job)
+{
+    (void)base;
+    job->paused = true;
+}
+
+static void
+op_resume(wsgi__executor *base, wsgi__job *job)
+{
+    if (!job->paused)
+        return;
+    job->paused = false;
+    enqueue(from_base(base), job);
+}
+
+static void
+op_cancel(wsgi__executor *base, wsgi__job *job)
+{
+    job->cancelled = true;
+    enqueue(from_base(base), job);
+}
+
+static bool
+op_ready(const wsgi__executor *base)
+{
+    const executor *ex = (const executor *)(const void *)base;
+    return ex->first || atomic_load_explicit(&ex->returned,
+                                             memory_order_relaxed);
+}
+
+static void
+op_run(wsgi__executor *base)
+{
+    executor *ex = from_base(base);
+    if (!op_ready(base))
+        return;
+    wsgi__gil_enter(&ex->gil);
+    for (int i = 0; i < JOBS_PER_TURN && ex->first; i++) {
+        wsgi__job *job = ex->current = dequeue(ex);
+        bool more = advance(ex, job);
+        ex->current = NULL;
+        if (more)
+            enqueue(ex, job);
+    }
+    settle_loans(ex);
+    wsgi__gil_leave(&ex->gil);
+}
+
+static const wsgi__executor_ops ops = {
+    .submit = op_submit,
+    .pause = op_pause,
+    .resume = op_resume,
+    .cancel = op_cancel,
+    .run = op_run,
+    .ready = op_ready,
+};
+
+wsgi__executor *
+wsgi__executor_new(struct wsgi__app *app, const wsgi__log *log)
+{
+    executor *ex = wsgi__mem_zero(1, sizeof(*ex));
+    if (!ex)
+        return NULL;
+    ex->base.ops = &ops;
+    ex->app = app;
+    ex->log = log;
+    return &ex->base;
+}
+
+void
+wsgi__executor_free(wsgi__executor *base)
+{
+    executor *ex = from_base(base);
+    if (!ex)
+        return;
+    wsgi__gil_enter(&ex->gil);
+    settle_loans(ex);
+    wsgi__gil_leave(&ex->gil);
+    wsgi__gil_forget(&ex->gil);
+    wsgi__mem_free(ex);
+}

@@ -1,0 +1,426 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* Connections accepted per event: with more waiting, the loop comes back. */
+#define ACCEPTS_PER_EVENT 64
+
+/* Rounds of run and parse in one turn, for pipelined requests. */
+#define ROUNDS_PER_TURN 16
+
+/* How long accepting rests when the machine has no descriptor or memory for a
+ * connection.  Trying on at once would spin: the listener stays readable. */
+#define ACCEPT_PAUSE_MS 100u
+
+/* Descriptors that are not connections: files of the application, spooled
+ * bodies, logs. */
+#define RESERVED_FDS 64
+
+/* ---- Accepting ---------------------------------------------------------- */
+
+static void
+accept_more(wsgi_server *server, bool more)
+{
+    unsigned want = more ? WSGI__READ : 0;
+    if (server->accepting == more)
+        return;
+    server->accepting = more;
+    for (size_t i = 0; i < server->n_listeners; i++) {
+        wsgi__io *io = &server->listeners[i]->io;
+        if (!more)
+            wsgi__loop_unwatch(server->loop, io);
+        else if (wsgi__loop_watch(server->loop, io, want) < 0)
+            wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                             "cannot watch %s: %s", server->listeners[i]->text,
+                             strerror(errno));
+    }
+}
+
+static void
+pause_accepting(wsgi_server *server)
+{
+    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                     "cannot accept a connection: %s; trying again in %u ms",
+                     strerror(errno), ACCEPT_PAUSE_MS);
+    accept_more(server, false);
+    wsgi__loop_arm(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
+}
+
+static void
+on_accept_pause_over(wsgi__timer *timer)
+{
+    wsgi_server *server =
+        (wsgi_server *)(void *)((char *)timer -
+                                offsetof(wsgi_server, accept_pause));
+    if (server->phase == WSGI__SERVER_SERVING)
+        accept_more(server, !wsgi__conns_full(&server->conns));
+}
+
+/* Returns whether there may be more. */
+static bool
+accept_one(wsgi_server *server, wsgi__listener *listener)
+{
+    wsgi__endpoint peer;
+    int fd = wsgi__listener_accept(listener, &peer);
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            pause_accepting(server);
+        return false;
+    }
+    if (wsgi__conns_add(&server->conns, fd, listener, &peer) < 0) {
+        pause_accepting(server);
+        return false;
+    }
+    return !wsgi__conns_full(&server->conns);
+}
+
+static void
+on_connection(wsgi__io *io, unsigned events)
+{
+    wsgi__listener *listener =
+        (wsgi__listener *)(void *)((char *)io - offsetof(wsgi__listener, io));
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++)
+        if (!accept_one(listener->owner, listener))
+            return;
+}
+
+/* After connections have gone, or when the last one was taken. */
+static void
+regulate_accepting(wsgi_server *server)
+{
+    if (server->phase != WSGI__SERVER_SERVING ||
+        wsgi__timer_armed(&server->accept_pause))
+        return;
+    accept_more(server, !wsgi__conns_full(&server->conns));
+}
+
+/* ---- Stopping ----------------------------------------------------------- */
+
+/* Connections that the kernel has established already are served: their
+ * clients know nothing of a stop. */
+static void
+empty_accept_queue(wsgi_server *server, wsgi__listener *listener)
+{
+    for (int i = 0; i < 65536; i++)
+        if (!accept_one(server, listener))
+            return;
+}
+
+static void
+begin_drain(wsgi_server *server)
+{
+    int64_t grace =
+        wsgi__options_int(&server->options, WSGI_OPT_GRACEFUL_TIMEOUT);
+
+    server->phase = WSGI__SERVER_DRAINING;
+    wsgi__conns_drain(&server->conns);
+    for (size_t i = 0; i < server->n_listeners; i++)
+        empty_accept_queue(server, server->listeners[i]);
+    accept_more(server, false);
+    wsgi__loop_disarm(server->loop, &server->accept_pause);
+    if (grace > 0)
+        wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
+}
+
+static void
+on_drain_end(wsgi__timer *timer)
+{
+    wsgi_server *server =
+        (wsgi_server *)(void *)((char *)timer -
+                                offsetof(wsgi_server, drain_end));
+    wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
+                     "%zu connections were still busy after the graceful "
+                     "timeout; closing them",
+                     server->conns.count);
+    wsgi__conns_close_all(&server->conns);
+}
+
+static void
+obey_stop(wsgi_server *server)
+{
+    switch (atomic_load(&server->stop_asked)) {
+    case WSGI__STOP_NOW:
+        if (server->phase == WSGI__SERVER_SERVING) {
+            server->phase = WSGI__SERVER_DRAINING;
+            accept_more(server, false);
+        }
+        wsgi__conns_close_all(&server->conns);
+        break;
+    case WSGI__STOP_DRAIN:
+        if (server->phase == WSGI__SERVER_SERVING)
+            begin_drain(server);
+        break;
+    default:
+        break;
+    }
+}
+
+void
+wsgi_server_stop(wsgi_server *server, wsgi_stop how)
+{
+    if (!server)
+        return;
+    int wanted = how == WSGI_STOP_NOW ? WSGI__STOP_NOW : WSGI__STOP_DRAIN;
+    int asked = atomic_load(&server->stop_asked);
+    while (asked < wanted &&
+           !atomic_compare_exchange_weak(&server->stop_asked, &asked, wanted))
+        ;
+    wsgi__loop *loop = atomic_load(&server->wake);
+    if (loop)
+        wsgi__loop_wake(loop);
+}
+
+/* ---- Starting ----------------------------------------------------------- */
+
+/* A limit of descriptors that is too low would show as EMFILE under load. */
+static size_t
+most_connections(wsgi_server *server)
+{
+    int64_t asked =
+        wsgi__options_int(&server->options, WSGI_OPT_WORKER_CONNECTIONS);
+    size_t most = asked > 0 ? (size_t)asked : SIZE_MAX;
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+        files.rlim_cur == RLIM_INFINITY)
+        return most;
+    size_t room = files.rlim_cur > 2 * RESERVED_FDS
+                      ? (size_t)files.rlim_cur - RESERVED_FDS
+                      : (size_t)files.rlim_cur / 2;
+    if (asked > 0 && most > room)
+        wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
+                         "worker-connections is %zu, but the limit of open "
+                         "files (ulimit -n) of %llu allows for %zu",
+                         most, (unsigned long long)files.rlim_cur, room);
+    return most < room ? most : room;
+}
+
+static unsigned
+milliseconds(const wsgi_server *server, wsgi_option option)
+{
+    return (unsigned)wsgi__options_int(&server->options, option);
+}
+
+static void
+configure_conns(wsgi_server *server)
+{
+    const wsgi__options *options = &server->options;
+    wsgi__conns *set = &server->conns;
+
+    set->limits = (wsgi__parser_limits){
+        .max_line =
+            (size_t)wsgi__options_int(options, WSGI_OPT_LIMIT_REQUEST_LINE),
+        .max_fields =
+            (size_t)wsgi__options_int(options, WSGI_OPT_LIMIT_REQUEST_FIELDS),
+        .max_field_size = (size_t)wsgi__options_int(
+            options, WSGI_OPT_LIMIT_REQUEST_FIELD_SIZE),
+        .max_body = wsgi__options_int(options, WSGI_OPT_LIMIT_REQUEST_BODY),
+    };
+    set->timeouts = (wsgi__timeouts){
+        .header = milliseconds(server, WSGI_OPT_HEADER_TIMEOUT),
+        .body = milliseconds(server, WSGI_OPT_BODY_TIMEOUT),
+        .write = milliseconds(server, WSGI_OPT_WRITE_TIMEOUT),
+        .keep_alive = milliseconds(server, WSGI_OPT_KEEP_ALIVE),
+    };
+    set->body_in_memory =
+        (size_t)wsgi__options_int(options, WSGI_OPT_BODY_SPOOL_SIZE);
+    set->most = most_connections(server);
+    set->script_name =
+        wsgi__span_of(wsgi__options_str(options, WSGI_OPT_ROOT_PATH));
+    set->style.server =
+        wsgi__span_of(wsgi__options_str(options, WSGI_OPT_SERVER_HEADER));
+    set->style.high_water =
+        (size_t)wsgi__options_int(options, WSGI_OPT_OUTPUT_HIGH_WATER);
+    set->style.keep_alive = set->timeouts.keep_alive > 0;
+    set->style.keep_head = server->access != NULL;
+    set->access.cb = server->access;
+    set->access.user = server->access_user;
+    set->trace = server->trace;
+    set->trace_user = server->trace_user;
+}
+
+/* Without sendfile the queue reads and writes. */
+static void
+configure_streams(wsgi_server *server)
+{
+    wsgi__stream plain;
+    wsgi__stream_plain(&plain, -1);
+    server->stream_ops = *plain.ops;
+    if (!wsgi__options_int(&server->options, WSGI_OPT_SENDFILE))
+        server->stream_ops.sendfile = NULL;
+    server->conns.stream_ops = &server->stream_ops;
+}
+
+static int
+build(wsgi_server *server)
+{
+    server->loop = wsgi__loop_new(WSGI__LOOP_AUTO);
+    if (!server->loop)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot make an event loop: %s",
+                                 strerror(errno));
+    server->executor = wsgi__executor_new(server->app, &server->log);
+    if (!server->executor ||
+        wsgi__conns_init(&server->conns, server->loop, server->executor,
+                         &server->log) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
+    configure_conns(server);
+    configure_streams(server);
+    for (size_t i = 0; i < server->n_listeners; i++) {
+        server->listeners[i]->owner = server;
+        server->listeners[i]->io.ready = on_connection;
+    }
+    server->accept_pause.expired = on_accept_pause_over;
+    server->drain_end.expired = on_drain_end;
+    return WSGI_OK;
+}
+
+/* The end of serving, or of a start that failed. */
+void
+wsgi__server_close(wsgi_server *server)
+{
+    if (!server->loop)
+        return;
+    accept_more(server, false);
+    if (server->conns.input) {
+        wsgi__conns_close_all(&server->conns);
+        while (server->executor->ops->ready(server->executor))
+            server->executor->ops->run(server->executor);
+        wsgi__conns_free(&server->conns);
+    }
+    wsgi__executor_free(server->executor);
+    server->executor = NULL;
+    wsgi__loop *loop = server->loop;
+    server->loop = NULL;
+    atomic_store(&server->wake, NULL);
+    wsgi__loop_free(loop);
+}
+
+int
+wsgi_server_start(wsgi_server *server)
+{
+    int status = wsgi_server_load(server);
+    if (status < 0)
+        return status;
+    if (server->phase != WSGI__SERVER_NEW)
+        return wsgi__server_fail(server, WSGI_ERR_STATE,
+                                 "the server was started before");
+    if (server->n_listeners == 0)
+        return wsgi__server_fail(server, WSGI_ERR_STATE,
+                                 "no address: call wsgi_server_bind() before");
+    status = build(server);
+    if (status < 0) {
+        wsgi__server_close(server);
+        return status;
+    }
+    atomic_store(&server->wake, server->loop);
+    server->phase = WSGI__SERVER_SERVING;
+    regulate_accepting(server);
+    /* A stop that came before there was a loop to wake is not forgotten. */
+    if (atomic_load(&server->stop_asked) != WSGI__STOP_NONE)
+        wsgi__loop_wake(server->loop);
+    return WSGI_OK;
+}
+
+/* ---- Serving ------------------------------------------------------------ */
+
+/* What the turn read is run, until nothing more is ready or others are due. */
+static void
+run_ready(wsgi_server *server)
+{
+    wsgi__executor *ex = server->executor;
+    for (int i = 0; i < ROUNDS_PER_TURN; i++) {
+        ex->ops->run(ex);
+        if (!wsgi__conns_continue(&server->conns))
+            return;
+    }
+}
+
+static bool
+has_work(const wsgi_server *server)
+{
+    return server->executor->ops->ready(server->executor) ||
+           server->conns.waiting || server->conns.unflushed;
+}
+
+/* read, run, flush. */
+static int
+turn(wsgi_server *server, int timeout_ms)
+{
+    if (wsgi__loop_run_once(server->loop, has_work(server) ? 0 : timeout_ms) <
+        0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot wait for events: %s",
+                                 strerror(errno));
+    obey_stop(server);
+    run_ready(server);
+    wsgi__conns_flush(&server->conns);
+    wsgi__conns_reap(&server->conns);
+    regulate_accepting(server);
+    if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
+        !has_work(server)) {
+        server->phase = WSGI__SERVER_STOPPED;
+        wsgi__server_close(server);
+        return WSGI_STOPPED;
+    }
+    return WSGI_OK;
+}
+
+int
+wsgi_server_fd(const wsgi_server *server)
+{
+    return server && server->loop ? wsgi__loop_fd(server->loop) : -1;
+}
+
+static int
+check_started(wsgi_server *server)
+{
+    if (!server)
+        return WSGI_ERR_NOMEM;
+    if (server->phase == WSGI__SERVER_STOPPED)
+        return WSGI_STOPPED;
+    if (!server->loop)
+        return wsgi__server_fail(server, WSGI_ERR_STATE,
+                                 "the server has not been started");
+    return WSGI_OK;
+}
+
+int
+wsgi_server_dispatch(wsgi_server *server, int timeout_ms)
+{
+    int status = check_started(server);
+    if (status != WSGI_OK)
+        return status;
+    void *paused = timeout_ms != 0 ? wsgi__gil_pause() : NULL;
+    status = turn(server, timeout_ms);
+    if (paused)
+        wsgi__gil_resume(paused);
+    if (status != WSGI_OK)
+        return status;
+    /* What is left has to show in the descriptor. */
+    if (has_work(server))
+        wsgi__loop_wake(server->loop);
+    return wsgi__loop_publish(server->loop);
+}
+
+int
+wsgi_server_serve(wsgi_server *server)
+{
+    int status = WSGI_OK;
+    if (!server || !server->loop)
+        status = wsgi_server_start(server);
+    if (status < 0)
+        return status;
+    void *paused = wsgi__gil_pause();
+    do
+        status = turn(server, -1);
+    while (status == WSGI_OK);
+    if (paused)
+        wsgi__gil_resume(paused);
+    return status == WSGI_STOPPED ? WSGI_OK : status;
+}

@@ -1,0 +1,74 @@
+/*
+ * A server: options, listeners, connections, executor and application, and
+ * their life.  For server/*.c; programs see <wsgi/wsgi.h>.
+ */
+#ifndef WSGI_SERVER_SERVER_H
+#define WSGI_SERVER_SERVER_H
+
+/* Python.h wants to come first. */
+#include "python/app.h"
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "python/gil.h"
+#include "server/conns.h"
+
+typedef enum wsgi__phase {
+    WSGI__SERVER_NEW,     /* configured; bound, perhaps loaded */
+    WSGI__SERVER_SERVING, /* accepts */
+    WSGI__SERVER_DRAINING,
+    WSGI__SERVER_STOPPED
+} wsgi__phase;
+
+/* Values of stop_asked: what wsgi_server_stop() was told, plus one. */
+enum { WSGI__STOP_NONE, WSGI__STOP_DRAIN, WSGI__STOP_NOW };
+
+struct wsgi_server {
+    wsgi__options options;
+    wsgi__log log;
+    wsgi__buf error;
+    wsgi__phase phase;
+
+    wsgi__listener **listeners;
+    size_t n_listeners;
+    pid_t bound_by; /* who removes the files of Unix sockets */
+
+    char *app_spec;
+    PyObject *app_object; /* instead of app_spec */
+    wsgi__app *app;       /* loaded */
+    wsgi__gil gil;        /* of the thread that configures */
+
+    wsgi_access_cb access;
+    void *access_user;
+    wsgi_trace_cb trace;
+    void *trace_user;
+
+    wsgi__loop *loop;
+    wsgi__executor *executor;
+    wsgi__conns conns;
+    wsgi__stream_ops stream_ops;
+    wsgi__timer accept_pause; /* the machine is short of descriptors */
+    wsgi__timer drain_end;
+    bool accepting;
+
+    /* Written by any thread or signal handler. */
+    atomic_int stop_asked;
+    /* The loop as wsgi_server_stop() may see it: set before serving, cleared
+     * by wsgi_server_free(). */
+    _Atomic(wsgi__loop *) wake;
+};
+
+/* Sets the error text and returns status. */
+int wsgi__server_fail(wsgi_server *server, int status, const char *format,
+                      ...) __attribute__((format(printf, 3, 4)));
+
+/* serve.c */
+void wsgi__server_close(wsgi_server *server);
+
+#endif

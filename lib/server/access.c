@@ -8,7 +8,7 @@
 void
 wsgi__access_init(wsgi__access_log *access)
 {
-    *access = (wsgi__access_log){0};
+    *access = (wsgi__access_log){ 0 };
     wsgi__buf_init(&access->text, LONGEST_TEXT);
 }
 
@@ -81,9 +81,9 @@ write_texts(wsgi__buf *text, const wsgi__request *req,
     wsgi__buf_reset(text);
     for (int i = 0; i < N_TEXTS && status == WSGI_OK; i++) {
         at[i] = text->len;
-        status = i == T_REMOTE ? write_remote(text, peer)
-                               : wsgi__buf_append(text, spans[i].ptr,
-                                                  spans[i].len);
+        status = i == T_REMOTE
+                     ? write_remote(text, peer)
+                     : wsgi__buf_append(text, spans[i].ptr, spans[i].len);
         if (status == WSGI_OK)
             status = wsgi__buf_append(text, "", 1);
     }
@@ -152,9 +152,9 @@ find_in_head(wsgi__span head, const char *name, wsgi__span *value)
             return false;
         const char *colon = memchr(line, ':', (size_t)(stop - line));
         if (colon &&
-            same_name((wsgi__span){line, (size_t)(colon - line)}, name)) {
+            same_name((wsgi__span){ line, (size_t)(colon - line) }, name)) {
             *value = wsgi__span_trim(
-                (wsgi__span){colon + 1, (size_t)(stop - colon - 1)});
+                (wsgi__span){ colon + 1, (size_t)(stop - colon - 1) });
             return true;
         }
         line = stop + 2;
@@ -168,10 +168,10 @@ wsgi_access_header(const wsgi_access *access, wsgi_header_of of,
 {
     const wsgi__exchange *x = access->internal;
     wsgi__span found;
-    bool there = of == WSGI_HEADER_REQUEST
-                     ? find_in_request(wsgi__parser_request(x->parser), name,
-                                       &found)
-                     : find_in_head(wsgi__buf_span(&x->head), name, &found);
+    bool there =
+        of == WSGI_HEADER_REQUEST
+            ? find_in_request(wsgi__parser_request(x->parser), name, &found)
+            : find_in_head(wsgi__buf_span(&x->head), name, &found);
     if (!there)
         return -1;
     if (size > 0) {

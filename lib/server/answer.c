@@ -8,7 +8,7 @@ static wsgi__span
 date_now(char date[WSGI__DATE_LEN + 1])
 {
     wsgi__http_date(time(NULL), date);
-    return (wsgi__span){date, WSGI__DATE_LEN};
+    return (wsgi__span){ date, WSGI__DATE_LEN };
 }
 
 /* ---- Into the queue ----------------------------------------------------- */
@@ -36,9 +36,9 @@ put_block(wsgi__exchange *x, wsgi__chunk *chunk, size_t len, bool spills,
           wsgi__outq *out)
 {
     if (spills || len <= COPY_UP_TO || !chunk->release)
-        return put(x, (wsgi__span){chunk->data, len}, spills, out);
-    int status = wsgi__outq_lend(out, chunk->data, len, chunk->release,
-                                 chunk->owner);
+        return put(x, (wsgi__span){ chunk->data, len }, spills, out);
+    int status =
+        wsgi__outq_lend(out, chunk->data, len, chunk->release, chunk->owner);
     chunk->taken = status == WSGI_OK;
     return status;
 }
@@ -48,7 +48,7 @@ put_chunked(wsgi__exchange *x, wsgi__chunk *chunk, bool spills,
             wsgi__outq *out)
 {
     char line[WSGI__CHUNK_HEAD_MAX];
-    wsgi__span head = {line, wsgi__chunk_head(line, chunk->len)};
+    wsgi__span head = { line, wsgi__chunk_head(line, chunk->len) };
     int status = put(x, head, spills, out);
     if (status == WSGI_OK)
         status = put_block(x, chunk, chunk->len, spills, out);
@@ -75,7 +75,8 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
         return status;
     x->code = res->code;
     wsgi__span head = wsgi__buf_span(style->scratch);
-    if (style->keep_head) /* a log record without fields is no reason to fail */
+    if (style
+            ->keep_head) /* a log record without fields is no reason to fail */
         wsgi__buf_append(&x->head, head.ptr, head.len);
     return wsgi__outq_copy(out, head.ptr, head.len);
 }
@@ -195,11 +196,11 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
 
     x->complete = true;
     x->code = code;
-    x->plan = (wsgi__plan){.framing = WSGI__FRAME_CLOSE, .length = -1};
+    x->plan = (wsgi__plan){ .framing = WSGI__FRAME_CLOSE, .length = -1 };
     wsgi__buf_reset(style->scratch);
-    int status = wsgi__response_error(code, reason, wsgi__request_is_head(req),
-                                      date_now(date), style->server,
-                                      style->scratch);
+    int status =
+        wsgi__response_error(code, reason, wsgi__request_is_head(req),
+                             date_now(date), style->server, style->scratch);
     if (status < 0)
         return status;
     wsgi__span page = wsgi__buf_span(style->scratch);

@@ -15,11 +15,11 @@
 /* What every answer of a server shares. */
 typedef struct wsgi__answer_style {
     const wsgi__log *log;
-    wsgi__span server;    /* Server field; empty: none */
-    size_t high_water;    /* pending bytes from which write() spills */
-    bool keep_head;       /* copy heads for the access log */
-    bool keep_alive;      /* connections may stay open */
-    wsgi__buf *scratch;   /* for heads */
+    wsgi__span server;  /* Server field; empty: none */
+    size_t high_water;  /* pending bytes from which write() spills */
+    bool keep_head;     /* copy heads for the access log */
+    bool keep_alive;    /* connections may stay open */
+    wsgi__buf *scratch; /* for heads */
 } wsgi__answer_style;
 
 int wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,

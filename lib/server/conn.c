@@ -54,9 +54,9 @@ trace_page(const wsgi__conn *conn, wsgi__span page)
 {
     const char *end = memmem(page.ptr, page.len, "\r\n\r\n", 4);
     size_t head = end ? (size_t)(end - page.ptr) + 4 : page.len;
-    trace(conn, WSGI_TRACE_RESPONSE_HEAD, (wsgi__span){page.ptr, head});
+    trace(conn, WSGI_TRACE_RESPONSE_HEAD, (wsgi__span){ page.ptr, head });
     trace(conn, WSGI_TRACE_RESPONSE_BODY,
-          (wsgi__span){page.ptr + head, page.len - head});
+          (wsgi__span){ page.ptr + head, page.len - head });
 }
 
 static void
@@ -64,7 +64,7 @@ trace_chunk(const wsgi__conn *conn, const wsgi__chunk *chunk)
 {
     if (chunk->data)
         trace(conn, WSGI_TRACE_RESPONSE_BODY,
-              (wsgi__span){chunk->data, chunk->len});
+              (wsgi__span){ chunk->data, chunk->len });
     else
         trace_text(conn, "a file of %lld bytes follows",
                    (long long)chunk->file_len);
@@ -381,7 +381,7 @@ name_from_host(wsgi__conn_info *info, wsgi__span host)
     size_t len = (size_t)(colon - host.ptr);
     info->server_name.len = len;
     if (len + 1 < host.len)
-        info->server_port = (wsgi__span){colon + 1, host.len - len - 1};
+        info->server_port = (wsgi__span){ colon + 1, host.len - len - 1 };
 }
 
 static void
@@ -456,10 +456,9 @@ on_body(wsgi__conn *conn)
     if (status == WSGI_OK)
         return;
     int code = body_failure(status);
-    wsgi__log_printf(conn->set->log, WSGI_LOG_ERROR,
-                     "cannot store a request body: %s",
-                     status == WSGI_ERR_NOMEM ? wsgi_strerror(status)
-                                              : strerror(errno));
+    wsgi__log_printf(
+        conn->set->log, WSGI_LOG_ERROR, "cannot store a request body: %s",
+        status == WSGI_ERR_NOMEM ? wsgi_strerror(status) : strerror(errno));
     refuse(conn, code, "the request body cannot be stored");
 }
 
@@ -611,9 +610,9 @@ wsgi__conn_continue(wsgi__conn *conn)
 static wsgi__conn *
 conn_of(wsgi__job *job)
 {
-    wsgi__exchange *x = (wsgi__exchange *)(void *)((char *)job -
-                                                   offsetof(wsgi__exchange,
-                                                            job));
+    wsgi__exchange *x =
+        (wsgi__exchange *)(void *)((char *)job -
+                                   offsetof(wsgi__exchange, job));
     return x->conn;
 }
 
@@ -623,10 +622,9 @@ queued(wsgi__conn *conn, int status)
 {
     if (status == WSGI_OK)
         return true;
-    wsgi__log_printf(conn->set->log, WSGI_LOG_ERROR,
-                     "cannot queue a response: %s",
-                     status == WSGI_ERR_SYSTEM ? strerror(errno)
-                                               : wsgi_strerror(status));
+    wsgi__log_printf(
+        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
+        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
     wsgi__conn_close(conn);
     return false;
 }
@@ -638,8 +636,7 @@ on_job_head(wsgi__job *job, const wsgi__response *res)
     wsgi__conns *set = conn->set;
     if (conn->state == WSGI__CONN_CLOSED)
         return;
-    if (queued(conn,
-               wsgi__answer_head(conn->x, res, &set->style, &conn->out)))
+    if (queued(conn, wsgi__answer_head(conn->x, res, &set->style, &conn->out)))
         trace(conn, WSGI_TRACE_RESPONSE_HEAD, wsgi__buf_span(&set->scratch));
 }
 

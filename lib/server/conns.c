@@ -14,7 +14,7 @@ int
 wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
                  const wsgi__log *log)
 {
-    *set = (wsgi__conns){.loop = loop, .executor = executor, .log = log};
+    *set = (wsgi__conns){ .loop = loop, .executor = executor, .log = log };
     set->input = wsgi__mem_alloc(WSGI__INPUT_SIZE);
     if (!set->input)
         return WSGI_ERR_NOMEM;

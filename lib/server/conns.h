@@ -42,12 +42,12 @@ typedef struct wsgi__conns {
     wsgi__conn *first;
     size_t count;
     uint64_t last_number;
-    wsgi__conn *unflushed;      /* have output since the last flush */
-    wsgi__conn *waiting;        /* have a pipelined request to be parsed */
-    wsgi__conn *dead;           /* closed, freed at the end of the turn */
-    wsgi__exchange *spare;      /* exchanges for the next requests */
+    wsgi__conn *unflushed; /* have output since the last flush */
+    wsgi__conn *waiting;   /* have a pipelined request to be parsed */
+    wsgi__conn *dead;      /* closed, freed at the end of the turn */
+    wsgi__exchange *spare; /* exchanges for the next requests */
     size_t n_spare;
-    char *input;                /* what was read last, of any connection */
+    char *input; /* what was read last, of any connection */
     wsgi__buf scratch;
     bool draining;
 } wsgi__conns;

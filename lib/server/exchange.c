@@ -42,8 +42,8 @@ wsgi__exchange_reset(wsgi__exchange *x)
     wsgi__body_reset(&x->body);
     wsgi__body_reset(&x->spill);
     wsgi__buf_reset(&x->head);
-    x->job = (wsgi__job){0};
-    x->plan = (wsgi__plan){0};
+    x->job = (wsgi__job){ 0 };
+    x->plan = (wsgi__plan){ 0 };
     x->left = -1;
     x->code = 0;
     x->body_bytes = 0;

@@ -18,15 +18,15 @@ typedef struct wsgi__exchange {
     wsgi__body body;
     wsgi__conn_info info;
     wsgi__job job;
-    void *conn; /* whose exchange it is */
+    void *conn;                  /* whose exchange it is */
     struct wsgi__exchange *next; /* in the pool */
 
     /* The answer; see answer.h. */
     wsgi__plan plan;
-    int64_t left;      /* bytes still to come of plan.length; -1: unknown */
-    wsgi__body spill;  /* what write() gave while the output was full */
-    wsgi__buf head;    /* a copy of the response head, for the access log */
-    int code;          /* 0: nothing answered yet */
+    int64_t left;     /* bytes still to come of plan.length; -1: unknown */
+    wsgi__body spill; /* what write() gave while the output was full */
+    wsgi__buf head;   /* a copy of the response head, for the access log */
+    int code;         /* 0: nothing answered yet */
     uint64_t body_bytes;
     uint64_t began_us; /* when the first byte came; 0: nobody asked */
 

@@ -115,7 +115,7 @@ offer_loan(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
     loan *l = wsgi__mem_alloc(sizeof(*l));
     if (!l)
         return; /* it is copied, then */
-    *l = (loan){.ex = ex, .bytes = bytes};
+    *l = (loan){ .ex = ex, .bytes = bytes };
     chunk->release = return_loan;
     chunk->owner = l;
 }
@@ -151,11 +151,11 @@ give_head(run *r)
 static void
 give_bytes(run *r, PyObject *bytes, bool gathered, bool pushed)
 {
-    wsgi__chunk chunk = {.data = PyBytes_AS_STRING(bytes),
-                         .len = (size_t)PyBytes_GET_SIZE(bytes),
-                         .fd = -1,
-                         .gathered = gathered,
-                         .pushed = pushed};
+    wsgi__chunk chunk = { .data = PyBytes_AS_STRING(bytes),
+                          .len = (size_t)PyBytes_GET_SIZE(bytes),
+                          .fd = -1,
+                          .gathered = gathered,
+                          .pushed = pushed };
     offer_loan(r->ex, &chunk, bytes);
     Py_INCREF(bytes);
     r->job->events->data(r->job, &chunk);
@@ -168,7 +168,9 @@ give_bytes(run *r, PyObject *bytes, bool gathered, bool pushed)
 static void
 give_file(run *r, const wsgi__call_chunk *file)
 {
-    wsgi__chunk chunk = {.fd = file->fd, .at = file->at, .file_len = file->len};
+    wsgi__chunk chunk = { .fd = file->fd,
+                          .at = file->at,
+                          .file_len = file->len };
     r->job->events->data(r->job, &chunk);
 }
 
@@ -196,7 +198,8 @@ start(executor *ex, wsgi__job *job)
     r->sink.write = sink_write;
     r->ex = ex;
     r->job = job;
-    r->call = wsgi__call_new(ex->app, job->req, job->conn, job->body, &r->sink);
+    r->call =
+        wsgi__call_new(ex->app, job->req, job->conn, job->body, &r->sink);
     if (!r->call) {
         wsgi__mem_free(r);
         return NULL;
@@ -316,8 +319,8 @@ static bool
 op_ready(const wsgi__executor *base)
 {
     const executor *ex = (const executor *)(const void *)base;
-    return ex->first || atomic_load_explicit(&ex->returned,
-                                             memory_order_relaxed);
+    return ex->first ||
+           atomic_load_explicit(&ex->returned, memory_order_relaxed);
 }
 
 static void

@@ -280,25 +280,23 @@ build(wsgi_server *server)
     return WSGI_OK;
 }
 
-/* The end of serving, or of a start that failed. */
 void
 wsgi__server_close(wsgi_server *server)
 {
-    if (!server->loop)
+    wsgi__executor *ex = server->executor;
+    if (!ex)
         return;
     accept_more(server, false);
+    wsgi__loop_disarm(server->loop, &server->accept_pause);
+    wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
-        while (server->executor->ops->ready(server->executor))
-            server->executor->ops->run(server->executor);
+        while (ex->ops->ready(ex))
+            ex->ops->run(ex);
         wsgi__conns_free(&server->conns);
     }
-    wsgi__executor_free(server->executor);
+    wsgi__executor_free(ex);
     server->executor = NULL;
-    wsgi__loop *loop = server->loop;
-    server->loop = NULL;
-    atomic_store(&server->wake, NULL);
-    wsgi__loop_free(loop);
 }
 
 int
@@ -316,6 +314,7 @@ wsgi_server_start(wsgi_server *server)
     status = build(server);
     if (status < 0) {
         wsgi__server_close(server);
+        server->phase = WSGI__SERVER_STOPPED;
         return status;
     }
     atomic_store(&server->wake, server->loop);
@@ -384,7 +383,7 @@ check_started(wsgi_server *server)
         return WSGI_ERR_NOMEM;
     if (server->phase == WSGI__SERVER_STOPPED)
         return WSGI_STOPPED;
-    if (!server->loop)
+    if (server->phase == WSGI__SERVER_NEW)
         return wsgi__server_fail(server, WSGI_ERR_STATE,
                                  "the server has not been started");
     return WSGI_OK;
@@ -412,7 +411,8 @@ int
 wsgi_server_serve(wsgi_server *server)
 {
     int status = WSGI_OK;
-    if (!server || !server->loop)
+    if (!server || server->phase == WSGI__SERVER_NEW ||
+        server->phase == WSGI__SERVER_STOPPED)
         status = wsgi_server_start(server);
     if (status < 0)
         return status;

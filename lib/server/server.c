@@ -109,8 +109,10 @@ wsgi_server_free(wsgi_server *server)
 {
     if (!server)
         return;
-    atomic_store(&server->wake, NULL);
     wsgi__server_close(server);
+    atomic_store(&server->wake, NULL);
+    if (server->loop)
+        wsgi__loop_free(server->loop);
     drop_app(server);
     close_listeners(server);
     wsgi__mem_free(server->app_spec);
@@ -153,7 +155,7 @@ wsgi_server_set_log(wsgi_server *server, wsgi_log_level level, wsgi_log_cb cb,
                     void *user)
 {
     if (server)
-        server->log = (wsgi__log){.level = level, .cb = cb, .user = user};
+        server->log = (wsgi__log){ .level = level, .cb = cb, .user = user };
 }
 
 void
@@ -196,9 +198,8 @@ reserve_listener(wsgi_server *server)
         return wsgi__server_fail(server, WSGI_ERR_INVALID,
                                  "a server listens on at most %d addresses",
                                  MOST_LISTENERS);
-    wsgi__listener **grown =
-        wsgi__mem_resize(server->listeners,
-                         (server->n_listeners + 1) * sizeof(*grown));
+    wsgi__listener **grown = wsgi__mem_resize(
+        server->listeners, (server->n_listeners + 1) * sizeof(*grown));
     if (!grown)
         return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
     server->listeners = grown;
@@ -220,8 +221,7 @@ adopt(wsgi_server *server, int fd)
 {
     wsgi__listener_options options = listener_options(server);
     wsgi__listener *listener = NULL;
-    int status =
-        wsgi__listener_adopt(fd, &options, &listener, &server->error);
+    int status = wsgi__listener_adopt(fd, &options, &listener, &server->error);
     return add_listener(server, status, listener);
 }
 
@@ -233,8 +233,8 @@ wsgi_server_bind(wsgi_server *server, const char *text)
 
     int status = enter_config(server);
     if (status == WSGI_OK)
-        status = wsgi__address_parse(text ? text : "", &address,
-                                     &server->error);
+        status =
+            wsgi__address_parse(text ? text : "", &address, &server->error);
     if (status == WSGI_OK)
         status = reserve_listener(server);
     if (status < 0)
@@ -242,8 +242,8 @@ wsgi_server_bind(wsgi_server *server, const char *text)
     if (address.kind == WSGI__ADDR_FD)
         return adopt(server, address.fd);
     wsgi__listener_options options = listener_options(server);
-    status = wsgi__listener_open(&address, &options, &listener,
-                                 &server->error);
+    status =
+        wsgi__listener_open(&address, &options, &listener, &server->error);
     return add_listener(server, status, listener);
 }
 
@@ -310,8 +310,7 @@ make_app(wsgi_server *server, PyObject *callable)
     const wsgi__options *options = &server->options;
     const wsgi__app_settings settings = {
         .multithread = false,
-        .multiprocess =
-            wsgi__options_int(options, WSGI_OPT_MULTIPROCESS) != 0,
+        .multiprocess = wsgi__options_int(options, WSGI_OPT_MULTIPROCESS) != 0,
         .software = wsgi__options_str(options, WSGI_OPT_SERVER_HEADER),
         .log = &server->log,
     };
@@ -330,8 +329,7 @@ load_app(wsgi_server *server)
 
     if (server->app_object)
         return make_app(server, server->app_object);
-    bool factory =
-        wsgi__options_int(&server->options, WSGI_OPT_FACTORY) != 0;
+    bool factory = wsgi__options_int(&server->options, WSGI_OPT_FACTORY) != 0;
     int status = wsgi__importer_load(server->app_spec, factory, &callable,
                                      &server->error);
     if (status < 0)

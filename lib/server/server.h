@@ -1,6 +1,6 @@
 /*
  * A server: options, listeners, connections, executor and application, and
- * their life.  For server/*.c; programs see <wsgi/wsgi.h>.
+ * their life.  Shared by server.c and serve.c; programs see <wsgi/wsgi.h>.
  */
 #ifndef WSGI_SERVER_SERVER_H
 #define WSGI_SERVER_SERVER_H
@@ -59,16 +59,16 @@ struct wsgi_server {
 
     /* Written by any thread or signal handler. */
     atomic_int stop_asked;
-    /* The loop as wsgi_server_stop() may see it: set before serving, cleared
-     * by wsgi_server_free(). */
+    /* `loop` as wsgi_server_stop() may see it, from the start until free. */
     _Atomic(wsgi__loop *) wake;
 };
 
 /* Sets the error text and returns status. */
-int wsgi__server_fail(wsgi_server *server, int status, const char *format,
-                      ...) __attribute__((format(printf, 3, 4)));
+int wsgi__server_fail(wsgi_server *server, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* serve.c */
+/* Ends serving at once, if it has begun: connections and executor go.  The
+ * loop stays, since wsgi_server_stop() may be waking it. */
 void wsgi__server_close(wsgi_server *server);
 
 #endif

@@ -1,0 +1,502 @@
+/* The state machine of a connection: real sockets, no Python. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "server/conn.h"
+#include "support/fake_executor.h"
+
+typedef struct world {
+    wsgi__loop *loop;
+    fake_executor fx;
+    wsgi__log log;
+    wsgi__conns set;
+    wsgi__listener listener;
+    int client;
+    int accesses, last_status;
+} world;
+
+static void
+no_log(void *user, wsgi_log_level level, const char *entry)
+{
+    (void)user;
+    (void)level;
+    (void)entry;
+}
+
+static void
+on_access(void *user, const wsgi_access *access)
+{
+    world *w = user;
+    w->accesses++;
+    w->last_status = access->status;
+}
+
+static void
+connect_client(world *w)
+{
+    int pair[2];
+    wsgi__endpoint peer = { "192.0.2.7", "51000" };
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    int small = 4096; /* so that a response of some size blocks */
+    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    w->client = pair[0];
+    cr_assert_eq(wsgi__conns_add(&w->set, pair[1], &w->listener, &peer),
+                 WSGI_OK);
+}
+
+static void
+setup(world *w)
+{
+    *w = (world){ 0 };
+    w->loop = wsgi__loop_new(WSGI__LOOP_AUTO);
+    fake_executor_init(&w->fx);
+    w->log = (wsgi__log){ WSGI_LOG_DEBUG, no_log, NULL };
+    cr_assert_eq(wsgi__conns_init(&w->set, w->loop, &w->fx.base, &w->log),
+                 WSGI_OK);
+    w->set.limits = (wsgi__parser_limits){ .max_line = 256,
+                                           .max_fields = 8,
+                                           .max_field_size = 256,
+                                           .max_body = 4096 };
+    w->set.timeouts = (wsgi__timeouts){ 20000, 20000, 20000, 20000 };
+    w->set.body_in_memory = 64;
+    w->set.most = 16;
+    w->set.style.high_water = 16384;
+    w->set.access.cb = on_access;
+    w->set.access.user = w;
+    strcpy(w->listener.self.host, "127.0.0.1");
+    strcpy(w->listener.self.port, "80");
+    connect_client(w);
+}
+
+static void
+teardown(world *w)
+{
+    wsgi__conns_close_all(&w->set);
+    w->fx.base.ops->run(&w->fx.base);
+    wsgi__conns_free(&w->set);
+    wsgi__loop_free(w->loop);
+    if (w->client >= 0)
+        close(w->client);
+}
+
+/* One turn as server/serve.c takes it. */
+static void
+turn(world *w)
+{
+    cr_assert_eq(wsgi__loop_run_once(w->loop, 10), WSGI_OK);
+    do
+        w->fx.base.ops->run(&w->fx.base);
+    while (wsgi__conns_continue(&w->set));
+    wsgi__conns_flush(&w->set);
+    wsgi__conns_reap(&w->set);
+}
+
+static void
+turns(world *w, int n)
+{
+    while (n-- > 0)
+        turn(w);
+}
+
+static void
+say(world *w, const char *text)
+{
+    cr_assert_eq(write(w->client, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* What has arrived at the client so far; the caller frees it.  *closed tells
+ * whether the server has ended its side. */
+static char *
+hear(world *w, bool *closed)
+{
+    size_t len = 0, cap = 1 << 20;
+    char *text = malloc(cap + 1);
+    if (closed)
+        *closed = false;
+    for (int quiet = 0; quiet < 3 && len < cap;) {
+        turn(w);
+        ssize_t n = read(w->client, text + len, cap - len);
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+            if (closed)
+                *closed = true;
+            break;
+        }
+        if (n > 0)
+            len += (size_t)n;
+        quiet = n > 0 ? 0 : quiet + 1;
+    }
+    text[len] = '\0';
+    return text;
+}
+
+static size_t
+occurrences(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (text = strstr(text, what); text; text = strstr(text + 1, what))
+        n++;
+    return n;
+}
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Test(conn, keeps_alive_and_owns_nothing_while_idle)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    for (int i = 0; i < 3; i++) {
+        say(&w, GET("/a"));
+        char *got = hear(&w, &closed);
+        cr_expect(strncmp(got, "HTTP/1.1 200 OK\r\n", 17) == 0, "%s", got);
+        cr_expect(strstr(got, "\r\n\r\nhello"), "%s", got);
+        cr_expect(!closed);
+        free(got);
+        cr_expect_null(w.set.first->x);
+        cr_expect_null(w.set.first->input.data);
+        cr_expect_null(w.set.first->out.first);
+    }
+    cr_expect_eq(w.accesses, 3);
+    cr_expect_eq(w.set.n_spare, 1, "the exchange is used again");
+    teardown(&w);
+}
+
+Test(conn, pipelined_requests_are_answered_in_order)
+{
+    world w;
+    setup(&w);
+    wsgi__buf many;
+    wsgi__buf_init(&many, 65536);
+    for (int i = 0; i < 40; i++)
+        wsgi__buf_puts(&many, GET("/p"));
+    wsgi__buf_puts(&many, "GET /last HTTP/1.1\r\nHost: x\r\n"
+                          "Connection: close\r\n\r\n" GET("/never"));
+    say(&w, wsgi__buf_str(&many));
+    wsgi__buf_free(&many);
+    bool closed;
+    char *got = hear(&w, &closed);
+    cr_expect_eq(occurrences(got, "HTTP/1.1 200 OK"), 41);
+    cr_expect_str_eq(w.fx.last_target, "/last");
+    cr_expect(closed);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, a_request_cut_at_every_byte)
+{
+    static const char request[] = "POST /cut HTTP/1.1\r\nHost: x\r\n"
+                                  "Content-Length: 5\r\n\r\nhello";
+    for (size_t cut = 1; cut < sizeof(request) - 1; cut++) {
+        world w;
+        setup(&w);
+        cr_assert(write(w.client, request, cut) == (ssize_t)cut);
+        turns(&w, 1);
+        cr_expect_eq(w.fx.submitted, 0, "%zu", cut);
+        say(&w, request + cut);
+        char *got = hear(&w, NULL);
+        cr_expect(strstr(got, "200 OK"), "%zu: %s", cut, got);
+        cr_expect_str_eq(w.fx.last_body, "hello");
+        free(got);
+        teardown(&w);
+    }
+}
+
+/* What ends a connection, and with which answer.  GET /smuggled behind an
+ * error is never looked at. */
+static const struct {
+    const char *name, *request, *status;
+    bool never_submitted;
+} refused[] = {
+    { "bare LF", "GET / HTTP/1.1\nHost: x\n\n" GET("/smuggled"), "400", true },
+    { "two lengths",
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+      "Content-Length: 2\r\n\r\n" GET("/smuggled"),
+      "400", true },
+    { "body too large",
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4097\r\n"
+      "Expect: 100-continue\r\n\r\n",
+      "413", true },
+    { "expectation",
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+      "Expect: wonders\r\n\r\n",
+      "417", true },
+    { "bad chunk",
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+      "\r\n\r\nxyz\r\n" GET("/smuggled"),
+      "400", true },
+    { "CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", "501", true },
+};
+
+Test(conn, refuses_and_parses_nothing_more)
+{
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        world w;
+        bool closed;
+        setup(&w);
+        say(&w, refused[i].request);
+        char *got = hear(&w, &closed);
+        cr_expect(strncmp(got + 9, refused[i].status, 3) == 0, "%s: %s",
+                  refused[i].name, got);
+        cr_expect_eq(occurrences(got, "HTTP/1.1 "), 1, "%s: %s",
+                     refused[i].name, got);
+        cr_expect(strstr(got, "Connection: close"), "%s", refused[i].name);
+        cr_expect(closed, "%s", refused[i].name);
+        cr_expect_eq(w.fx.submitted, 0, "%s", refused[i].name);
+        cr_expect_eq(w.accesses, 1, "%s", refused[i].name);
+        free(got);
+        teardown(&w);
+    }
+}
+
+Test(conn, asks_for_the_body_once)
+{
+    world w;
+    setup(&w);
+    say(&w, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            "Expect: 100-continue\r\n\r\n");
+    char *got = hear(&w, NULL);
+    cr_expect_str_eq(got, "HTTP/1.1 100 Continue\r\n\r\n");
+    free(got);
+    say(&w, "hello");
+    got = hear(&w, NULL);
+    cr_expect(strncmp(got, "HTTP/1.1 200 OK", 15) == 0, "%s", got);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, a_body_cut_short_never_reaches_the_application)
+{
+    world w;
+    setup(&w);
+    say(&w, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel");
+    turns(&w, 2);
+    shutdown(w.client, SHUT_WR);
+    turns(&w, 3);
+    cr_expect_eq(w.fx.submitted, 0);
+    cr_expect_eq(w.set.count, 0);
+    teardown(&w);
+}
+
+Test(conn, a_half_closed_client_is_answered)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    say(&w, GET("/half"));
+    shutdown(w.client, SHUT_WR);
+    char *got = hear(&w, &closed);
+    cr_expect(strstr(got, "hello"), "%s", got);
+    cr_expect(closed);
+    free(got);
+    teardown(&w);
+}
+
+/* A megabyte for a client that does not read: the application is paused, the
+ * output is bounded, and all of it comes in the end. */
+Test(conn, a_slow_reader_pauses_the_application)
+{
+    for (int gathered = 0; gathered <= 1; gathered++) {
+        world w;
+        setup(&w);
+        w.fx.answer.gathered = false;
+        w.fx.answer.blocks[0] = "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef";
+        w.fx.answer.repeat = 16383;
+        say(&w, GET("/slow"));
+        turns(&w, 5);
+        cr_expect_eq(w.fx.n_jobs, 1);
+        cr_expect_gt(w.fx.paused, 0);
+        cr_expect_eq(w.set.first->state, WSGI__CONN_WRITE);
+        cr_expect_lt(wsgi__outq_pending(&w.set.first->out), 65536);
+        size_t total = 0;
+        char block[65536];
+        for (int i = 0; i < 100000 && w.fx.done == 0; i++) {
+            ssize_t n = read(w.client, block, sizeof(block));
+            total += n > 0 ? (size_t)n : 0;
+            turn(&w);
+        }
+        for (;;) {
+            turn(&w);
+            ssize_t n = read(w.client, block, sizeof(block));
+            if (n <= 0)
+                break;
+            total += (size_t)n;
+        }
+        cr_expect_gt(total, (size_t)1 << 20);
+        cr_expect_eq(w.fx.done, 1);
+        cr_expect_eq(w.set.first->state, WSGI__CONN_HEAD);
+        teardown(&w);
+    }
+}
+
+Test(conn, a_client_that_leaves_while_queued_is_dropped)
+{
+    world w;
+    setup(&w);
+    w.fx.answer.holds = true;
+    say(&w, GET("/gone"));
+    turns(&w, 2);
+    cr_expect_eq(w.fx.n_jobs, 1);
+    close(w.client);
+    w.client = -1;
+    turns(&w, 3);
+    cr_expect_eq(w.fx.cancelled, 1);
+    cr_expect_eq(w.fx.done, 1);
+    cr_expect_eq(w.last_status, 499);
+    cr_expect_eq(w.set.count, 0);
+    cr_expect_null(w.set.dead, "freed once the job is done");
+    teardown(&w);
+}
+
+Test(conn, input_while_running_does_not_spin)
+{
+    world w;
+    setup(&w);
+    w.fx.answer.holds = true;
+    say(&w, GET("/one"));
+    turns(&w, 2);
+    say(&w, GET("/two"));
+    turns(&w, 2);
+    cr_expect_eq(w.set.first->io.want, WSGI__HANGUP);
+    fake_executor_release(&w.fx);
+    char *got = hear(&w, NULL);
+    cr_expect_eq(occurrences(got, "200 OK"), 2, "%s", got);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, failures_of_the_application)
+{
+    static const struct {
+        const char *name;
+        bool first;
+        const char *status;
+    } rows[] = {
+        { "before the head", true, "500" },
+        { "after the head", false, "200" },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        world w;
+        bool closed;
+        setup(&w);
+        w.fx.answer.fails_first = rows[i].first;
+        w.fx.answer.fails = true;
+        w.fx.answer.gathered = false;
+        say(&w, GET("/fail"));
+        char *got = hear(&w, &closed);
+        cr_expect(strncmp(got + 9, rows[i].status, 3) == 0, "%s: %s",
+                  rows[i].name, got);
+        cr_expect_null(strstr(got, "\r\n0\r\n"), "%s: no last chunk",
+                       rows[i].name);
+        cr_expect(closed, "%s", rows[i].name);
+        free(got);
+        teardown(&w);
+    }
+}
+
+Test(conn, deadlines)
+{
+    static const struct {
+        const char *name, *said;
+        wsgi__timeouts timeouts;
+        const char *status; /* "": closes without a word */
+        bool big;
+    } rows[] = {
+        { "a head that does not end",
+          "GET / HT",
+          { 30, 0, 0, 0 },
+          "408",
+          false },
+        { "a body that does not end",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe",
+          { 20000, 30, 0, 0 },
+          "408",
+          false },
+        { "nothing at all", "", { 30, 0, 0, 0 }, "", false },
+        { "idle", GET("/"), { 20000, 0, 0, 30 }, "200", false },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        world w;
+        bool closed = false;
+        setup(&w);
+        w.set.timeouts = rows[i].timeouts;
+        /* The first deadline was armed with the default. */
+        close(w.client);
+        connect_client(&w);
+        say(&w, rows[i].said);
+        wsgi__buf all;
+        wsgi__buf_init(&all, 65536);
+        for (int n = 0; n < 300 && !closed; n++) {
+            char *got = hear(&w, &closed);
+            wsgi__buf_puts(&all, got);
+            free(got);
+        }
+        cr_expect(closed, "%s", rows[i].name);
+        const char *got = wsgi__buf_str(&all);
+        cr_expect(strncmp(*got ? got + 9 : got, rows[i].status, 3) == 0,
+                  "%s: %s", rows[i].name, got);
+        wsgi__buf_free(&all);
+        teardown(&w);
+    }
+}
+
+Test(conn, draining)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    say(&w, GET("/first"));
+    free(hear(&w, NULL));
+    /* A request that is under way at this moment is still answered. */
+    say(&w, GET("/under-way"));
+    wsgi__conns_drain(&w.set);
+    char *got = hear(&w, &closed);
+    cr_expect(strstr(got, "Connection: close"), "%s", got);
+    cr_expect(closed);
+    free(got);
+    close(w.client);
+    w.client = -1;
+    turns(&w, 2);
+    cr_expect_eq(w.set.count, 0);
+    teardown(&w);
+}
+
+Test(conn, draining_closes_idle_connections_at_once)
+{
+    world w;
+    setup(&w);
+    say(&w, GET("/first"));
+    free(hear(&w, NULL));
+    wsgi__conns_drain(&w.set);
+    cr_expect_eq(w.set.count, 0);
+    teardown(&w);
+}
+
+Test(conn, every_allocation_may_fail)
+{
+    for (long n = 1; n < 40; n++) {
+        world w;
+        setup(&w);
+        wsgi__mem_fail_nth(n);
+        say(&w,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n"
+            "01234567890123456789012345678901234567890123456789012345678901"
+            "234567890123456789" GET("/second"));
+        turns(&w, 4);
+        wsgi__mem_fail_nth(0);
+        /* Whatever failed: an answer, or the end; and the next client is
+         * served. */
+        close(w.client);
+        turns(&w, 3);
+        connect_client(&w);
+        say(&w, GET("/after"));
+        char *got = hear(&w, NULL);
+        cr_expect(strstr(got, "200 OK"), "allocation %ld: %s", n, got);
+        free(got);
+        teardown(&w);
+    }
+}

@@ -79,7 +79,7 @@ check_brackets() {
 # What may be in these files only (patterns of the shell, separated by blanks).
 check_homes() {
     while IFS='	' read -r what homes pattern; do
-        for file in $(find lib cli -name '*.[ch]' 2>/dev/null | sort); do
+        for file in $(find lib -name '*.[ch]' | sort); do
             for home in $homes; do
                 # shellcheck disable=SC2254
                 case $file in $home) continue 2 ;; esac
@@ -92,10 +92,11 @@ check_homes() {
 http-parser	lib/http/parser.c	[<"]http_parser\.h[>"]
 OpenSSL	lib/net/tls.c	[<"]openssl/
 the GIL	lib/python/gil.c lib/python/interpreter.c	PyEval_SaveThread
-the GIL	lib/python/gil.c	PyGILState_|PyEval_(Restore|Acquire|Release)Thread|Py_(BEGIN|END)_ALLOW|Py_(UN)?BLOCK_THREADS
+the GIL	lib/python/gil.c	PyGILState_(Ensure|Release)|PyEval_(Restore|Acquire|Release)Thread|Py_(BEGIN|END)_ALLOW|Py_(UN)?BLOCK_THREADS
+whose the GIL is	lib/python/gil.c lib/python/compat.h	PyGILState_(Check|Get)
 starting threads	lib/server/executor*.c	pthread_create|thrd_create
 Python	lib/python/* lib/server/executor*.c lib/server/server.c	[<"]Python\.h[>"]|<wsgi/python\.h>
-allocating	lib/base/mem.c cli/*	(^|[^A-Za-z0-9_.>])(malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|free|strdup|strndup|asprintf|vasprintf)[ ]*\(
+allocating	lib/base/mem.c	(^|[^A-Za-z0-9_.>])(malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|free|strdup|strndup|asprintf|vasprintf)[ ]*\(
 HOMES
 }
 
@@ -109,6 +110,10 @@ check_cli() {
             esac
             say "$file:$number: cli/ may not include $header"
         done
+        grep_code "$file" '[<"](Python|http_parser)\.h[>"]' |
+            while IFS=: read -r number line; do
+                say "$file:$number: cli/ goes through <wsgi/...>: $line"
+            done
         grep_code "$file" 'wsgi__' | while IFS=: read -r number line; do
             say "$file:$number: cli/ may not use inner names: $line"
         done

@@ -22,6 +22,12 @@ install(FILES ${PROJECT_SOURCE_DIR}/docs/wsgid.1
 # pkg-config --cflags --libs libwsgi
 file(RELATIVE_PATH WSGI_PC_TO_PREFIX
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+foreach(dir LIBDIR INCLUDEDIR)
+  set(WSGI_PC_${dir} ${CMAKE_INSTALL_${dir}})
+  if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_${dir}})
+    set(WSGI_PC_${dir} \${prefix}/${CMAKE_INSTALL_${dir}})
+  endif()
+endforeach()
 configure_file(${PROJECT_SOURCE_DIR}/libwsgi.pc.in ${PROJECT_BINARY_DIR}/libwsgi.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/libwsgi.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

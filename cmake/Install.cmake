@@ -22,6 +22,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/docs/wsgid.1
 # pkg-config --cflags --libs libwsgi
 file(RELATIVE_PATH WSGI_PC_TO_PREFIX
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" WSGI_PC_TO_PREFIX ${WSGI_PC_TO_PREFIX})
 foreach(dir LIBDIR INCLUDEDIR)
   set(WSGI_PC_${dir} ${CMAKE_INSTALL_${dir}})
   if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_${dir}})

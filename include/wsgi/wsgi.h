@@ -152,16 +152,19 @@ typedef enum wsgi_option {
     WSGI_OPT_KEEP_ALIVE = 7,
     /* For requests under way after WSGI_STOP_DRAIN. [30000] */
     WSGI_OPT_GRACEFUL_TIMEOUT = 8,
-    /* Request line in bytes; more is answered 414. [8190] */
+    /* Request line in bytes; more is answered 414.  At most, and with 0,
+     * 256 KiB. [8190] */
     WSGI_OPT_LIMIT_REQUEST_LINE = 9,
-    /* Number of header fields; more is answered 431. [100] */
+    /* Number of header fields; more is answered 431.  At most, and with 0,
+     * 2000. [100] */
     WSGI_OPT_LIMIT_REQUEST_FIELDS = 10,
-    /* One header field in bytes; more is answered 431. [8190] */
+    /* One header field in bytes; more is answered 431.  At most, and with 0,
+     * 256 KiB. [8190] */
     WSGI_OPT_LIMIT_REQUEST_FIELD_SIZE = 11,
     /* Request body in bytes; more is answered 413. [1073741824] */
     WSGI_OPT_LIMIT_REQUEST_BODY = 12,
-    /* Request body kept in memory; a larger one goes to a temporary file.
-     * [524288] */
+    /* Request body kept in memory; a larger one goes to a temporary file, with
+     * 0 every one. [524288] */
     WSGI_OPT_BODY_SPOOL_SIZE = 13,
     /* Unsent response bytes at which the application is paused. [262144] */
     WSGI_OPT_OUTPUT_HIGH_WATER = 14,
@@ -234,8 +237,9 @@ wsgi_option_next(const wsgi_option_info *previous);
 WSGI_API const wsgi_option_info *wsgi_option_find(const char *name);
 
 /* Reads a value as wsgi_server_set_text() does, for programs whose own options
- * are wsgi_option_info too.  WSGI_ERR_INVALID: `error` (of error_size bytes)
- * then says what was expected, with the range. */
+ * are wsgi_option_info too.  `value`, which may be NULL, is not touched by a
+ * string: that is only checked.  WSGI_ERR_INVALID: `error` (of error_size
+ * bytes, 0 for none) then says what was expected, with the range. */
 WSGI_API int wsgi_option_parse(const wsgi_option_info *option,
                                const char *text, int64_t *value, char *error,
                                size_t error_size);

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,7 +45,10 @@ wsgi__buf_reserve(wsgi__buf *buf, size_t more)
     if (buf->len > buf->max || more > buf->max - buf->len)
         return WSGI_ERR_NOMEM;
     size_t cap = grown_capacity(buf, buf->len + more);
-    char *data = wsgi__mem_resize(buf->data, cap);
+    if (cap == SIZE_MAX)
+        return WSGI_ERR_NOMEM;
+    /* One byte more, for the NUL of wsgi__buf_str() and of vsnprintf(). */
+    char *data = wsgi__mem_resize(buf->data, cap + 1);
     if (!data)
         return WSGI_ERR_NOMEM;
     buf->data = data;
@@ -78,10 +82,9 @@ wsgi__buf_printf(wsgi__buf *buf, const char *format, ...)
     va_start(args, format);
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (len < 0)
-        return WSGI_ERR_INVALID;
-    /* vsnprintf writes a NUL too; it stays outside len. */
-    int status = wsgi__buf_reserve(buf, (size_t)len + 1);
+    if (len <= 0)
+        return len < 0 ? WSGI_ERR_INVALID : WSGI_OK;
+    int status = wsgi__buf_reserve(buf, (size_t)len);
     if (status < 0)
         return status;
     va_start(args, format);
@@ -91,8 +94,8 @@ wsgi__buf_printf(wsgi__buf *buf, const char *format, ...)
     return WSGI_OK;
 }
 
-static size_t
-escape_byte(char out[4], unsigned char c)
+size_t
+wsgi__escape_byte(char out[WSGI__ESCAPED_MAX], unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
     static const char *const short_forms = "\nn\rr\tt\\\\";
@@ -116,12 +119,10 @@ escape_byte(char out[4], unsigned char c)
 int
 wsgi__buf_escape(wsgi__buf *buf, wsgi__span bytes)
 {
-    if (bytes.len > SIZE_MAX / 4)
-        return WSGI_ERR_NOMEM;
     size_t before = buf->len;
     for (size_t i = 0; i < bytes.len; i++) {
-        char out[4];
-        size_t len = escape_byte(out, (unsigned char)bytes.ptr[i]);
+        char out[WSGI__ESCAPED_MAX];
+        size_t len = wsgi__escape_byte(out, (unsigned char)bytes.ptr[i]);
         if (wsgi__buf_append(buf, out, len) < 0) {
             buf->len = before;
             return WSGI_ERR_NOMEM;
@@ -131,8 +132,33 @@ wsgi__buf_escape(wsgi__buf *buf, wsgi__span bytes)
 }
 
 void
+wsgi__quote(char *out, size_t size, const char *text)
+{
+    static const char cut[] = "...\"";
+    size_t len = 1, safe = 1; /* up to safe there is room for the cut */
+
+    assert(size >= 16);
+    out[0] = '"';
+    for (; *text; text++) {
+        char escaped[WSGI__ESCAPED_MAX];
+        size_t n = wsgi__escape_byte(escaped, (unsigned char)*text);
+        if (len + n + sizeof("\"") > size) {
+            memcpy(out + safe, cut, sizeof(cut));
+            return;
+        }
+        memcpy(out + len, escaped, n);
+        len += n;
+        if (len + sizeof(cut) <= size)
+            safe = len;
+    }
+    out[len++] = '"';
+    out[len] = '\0';
+}
+
+void
 wsgi__buf_consume(wsgi__buf *buf, size_t len)
 {
+    assert(len <= buf->len);
     buf->len -= len;
     if (buf->len)
         memmove(buf->data, buf->data + len, buf->len);
@@ -141,8 +167,8 @@ wsgi__buf_consume(wsgi__buf *buf, size_t len)
 const char *
 wsgi__buf_str(wsgi__buf *buf)
 {
-    if (wsgi__buf_append(buf, "", 1) < 0)
+    if (!buf->data)
         return "";
-    buf->len--; /* the NUL stays outside len */
+    buf->data[buf->len] = '\0';
     return buf->data;
 }

@@ -15,7 +15,7 @@
 typedef struct wsgi__buf {
     char *data;
     size_t len, cap;
-    size_t max; /* ceiling in bytes: an append past it fails */
+    size_t max; /* ceiling of len: an append past it fails */
 } wsgi__buf;
 
 void wsgi__buf_init(wsgi__buf *buf, size_t max);
@@ -25,7 +25,8 @@ void wsgi__buf_free(wsgi__buf *buf);
  * then adds to len.  WSGI_ERR_NOMEM when out of memory or past the ceiling. */
 int wsgi__buf_reserve(wsgi__buf *buf, size_t more);
 
-/* Append.  WSGI_ERR_NOMEM when out of memory or past the ceiling. */
+/* Append.  WSGI_ERR_NOMEM when out of memory or past the ceiling.  The bytes
+ * must not be the buffer's own. */
 int wsgi__buf_append(wsgi__buf *buf, const void *data, size_t len);
 int wsgi__buf_puts(wsgi__buf *buf, const char *text);
 int wsgi__buf_printf(wsgi__buf *buf, const char *format, ...)
@@ -36,7 +37,16 @@ int wsgi__buf_printf(wsgi__buf *buf, const char *format, ...)
  * line of a log. */
 int wsgi__buf_escape(wsgi__buf *buf, wsgi__span bytes);
 
-/* Drops len bytes from the front. */
+/* The same for one byte; returns how many of `out` it took. */
+#define WSGI__ESCAPED_MAX 4
+size_t wsgi__escape_byte(char out[WSGI__ESCAPED_MAX], unsigned char byte);
+
+/* The same for a text, in double quotes: "..." takes the place of what does
+ * not fit in size bytes, which are at least 16.  For messages, where memory
+ * may be what has run out. */
+void wsgi__quote(char *out, size_t size, const char *text);
+
+/* Drops the first len <= buf->len bytes. */
 void wsgi__buf_consume(wsgi__buf *buf, size_t len);
 
 /* Empties it and keeps the memory. */
@@ -52,8 +62,8 @@ wsgi__buf_span(const wsgi__buf *buf)
     return (wsgi__span){ buf->data, buf->len };
 }
 
-/* The content as a C string, valid until the next change; "" when out of
- * memory. */
+/* The content as a C string, valid until the next change.  Cannot fail: there
+ * is always room for the NUL behind a content, past the ceiling too. */
 const char *wsgi__buf_str(wsgi__buf *buf);
 
 #endif

@@ -2,7 +2,7 @@
  * Where the library's messages go: a level and one callback.
  *
  * Knows no file and no format: the callback, or the default that writes to
- * stderr, does.  Thread-safe once set up.
+ * stderr, does.  Thread-safe once set up.  errno is left as it was.
  */
 #ifndef WSGI_BASE_LOG_H
 #define WSGI_BASE_LOG_H

@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,31 +10,34 @@
 static atomic_long fail_nth;
 static atomic_long count;
 
-static int
+static bool
 fails_now(void)
 {
     long nth = atomic_load_explicit(&fail_nth, memory_order_relaxed);
     if (nth == 0)
-        return 0;
+        return false;
     return atomic_fetch_add(&count, 1) + 1 == nth;
 }
 
 void *
 wsgi__mem_alloc(size_t size)
 {
-    return fails_now() ? NULL : malloc(size);
+    return fails_now() ? NULL : malloc(size ? size : 1);
 }
 
 void *
 wsgi__mem_zero(size_t n, size_t size)
 {
-    return fails_now() ? NULL : calloc(n, size);
+    if (fails_now() || (n > 0 && size > SIZE_MAX / n))
+        return NULL;
+    return calloc(n ? n : 1, size ? size : 1);
 }
 
+/* realloc(ptr, 0) may free and return NULL, which looks like a failure. */
 void *
 wsgi__mem_resize(void *ptr, size_t size)
 {
-    return fails_now() ? NULL : realloc(ptr, size);
+    return fails_now() ? NULL : realloc(ptr, size ? size : 1);
 }
 
 char *

@@ -10,7 +10,8 @@
 #include <stddef.h>
 
 /* As malloc, calloc, realloc, strdup and free of the C library: NULL when out
- * of memory.  wsgi__mem_dup copies len bytes and adds a NUL. */
+ * of memory, and only then: of size 0 too there is a pointer to be freed.
+ * wsgi__mem_dup copies len bytes, adds a NUL, and takes NULL with len 0. */
 void *wsgi__mem_alloc(size_t size);
 void *wsgi__mem_zero(size_t n, size_t size);
 void *wsgi__mem_resize(void *ptr, size_t size);
@@ -22,7 +23,8 @@ void wsgi__mem_free(void *ptr);
  * it off.  Not while other threads allocate. */
 void wsgi__mem_fail_nth(long n);
 
-/* For tests: allocations asked for since wsgi__mem_fail_nth(). */
+/* For tests: allocations asked for since the last wsgi__mem_fail_nth() other
+ * than 0; with LONG_MAX they are counted and none fails. */
 long wsgi__mem_count(void);
 
 #endif

@@ -4,9 +4,8 @@
 #ifndef WSGI_HTTP_RESPONSE_H
 #define WSGI_HTTP_RESPONSE_H
 
-#include <time.h>
-
 #include "base/buf.h"
+#include "http/date.h"
 #include "http/request.h"
 
 typedef enum wsgi__framing {
@@ -79,9 +78,5 @@ const char *wsgi__response_phrase(int code);
 size_t wsgi__chunk_head(char out[WSGI__CHUNK_HEAD_MAX], size_t len);
 #define WSGI__CHUNK_TAIL WSGI__SPAN("\r\n")
 #define WSGI__LAST_CHUNK WSGI__SPAN("0\r\n\r\n")
-
-#define WSGI__DATE_LEN 29
-/* IMF-fixdate (RFC 9110 5.6.7), independent of the locale. */
-void wsgi__http_date(time_t when, char out[WSGI__DATE_LEN + 1]);
 
 #endif

@@ -1,2 +1,3 @@
 target_sources(wsgi_objects PRIVATE
+  http/body.c
   http/date.c)

@@ -4,9 +4,8 @@
 #ifndef WSGI_HTTP_RESPONSE_H
 #define WSGI_HTTP_RESPONSE_H
 
-#include <time.h>
-
 #include "base/buf.h"
+#include "http/date.h"
 #include "http/request.h"
 
 typedef enum wsgi__framing {
@@ -36,36 +35,45 @@ typedef struct wsgi__plan {
 
 /* ---- What an application may say ---------------------------------------- */
 
-/* NULL when it is "999 Reason", else the broken rule, as a clause. */
+/* These give NULL, or the broken rule with what to write instead, as a clause
+ * of one line. */
+
+/* "999 Reason": a code from 200 to 999 (1xx is not final), a space, a reason
+ * without control characters that may be empty.  *code is set on success. */
 const char *wsgi__response_check_status(wsgi__span status, int *code);
 
-/* NULL when both can go on the wire as they are, else the broken rule: name
- * not a token, a control character or line end in the value, a hop-by-hop
- * header (PEP 3333, "Other HTTP Features"), Transfer-Encoding. */
+/* Refused: a name that is not a token, a control character other than tab in
+ * the value, a hop-by-hop header (PEP 3333, "Other HTTP Features"),
+ * Transfer-Encoding.  What passes can go on the wire as it is. */
 const char *wsgi__response_check_header(wsgi__span name, wsgi__span value);
 
-/* Content-Length from the headers into res->content_length.  NULL, or the rule
- * broken by several that differ or one that is no number. */
+/* Content-Length from the headers into res->content_length, which is unchanged
+ * when the rule is broken by several that differ or one that is no number. */
 const char *wsgi__response_find_length(wsgi__response *res);
 
 /* ---- What goes on the wire ---------------------------------------------- */
 
 /* Decides framing and keep-alive (RFC 9112 6.3, 9.3).  may_keep_alive is what
  * the server allows; the request's own wish is looked at here.  known_length
- * is used where the application gave no Content-Length. */
+ * is used where the application gave no Content-Length, but not for 304, nor
+ * for HEAD when it is 0: the application may have left out what GET would have
+ * (RFC 9110 8.6).  A 205 is announced as empty whatever comes. */
 wsgi__plan wsgi__response_plan(const wsgi__request *req,
                                const wsgi__response *res, bool may_keep_alive);
 
-/* Appends status line and headers, ending in the empty line.  Date and Server
- * are added where the application gave none; empty spans add none.
+/* Appends status line and headers, ending in the empty line, by one
+ * reservation.  Date and Server are added where the application gave none;
+ * empty spans add none.  Content-Length is the plan's, in place of the
+ * application's.  req is looked at when the plan keeps the connection alive.
  * WSGI_ERR_NOMEM; out is then unchanged. */
 int wsgi__response_head(const wsgi__request *req, const wsgi__response *res,
                         const wsgi__plan *plan, wsgi__span date,
                         wsgi__span server, wsgi__buf *out);
 
-/* Appends a whole response made by the server itself, "Connection: close".
- * The body is text/plain, "413 Content Too Large: reason\n" (reason may be
- * NULL); head_only leaves it out, not its length. */
+/* Appends a whole response made by the server itself, code 400 to 599, with
+ * "Connection: close".  The body is text/plain, "413 Content Too Large:
+ * reason\n" (reason may be NULL); head_only leaves it out, not its length.
+ * WSGI_ERR_NOMEM; out is then unchanged. */
 int wsgi__response_error(int code, const char *reason, bool head_only,
                          wsgi__span date, wsgi__span server, wsgi__buf *out);
 
@@ -79,9 +87,5 @@ const char *wsgi__response_phrase(int code);
 size_t wsgi__chunk_head(char out[WSGI__CHUNK_HEAD_MAX], size_t len);
 #define WSGI__CHUNK_TAIL WSGI__SPAN("\r\n")
 #define WSGI__LAST_CHUNK WSGI__SPAN("0\r\n\r\n")
-
-#define WSGI__DATE_LEN 29
-/* IMF-fixdate (RFC 9110 5.6.7), independent of the locale. */
-void wsgi__http_date(time_t when, char out[WSGI__DATE_LEN + 1]);
 
 #endif

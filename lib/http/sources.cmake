@@ -1,7 +1,6 @@
 target_sources(wsgi_objects PRIVATE
   http/body.c
-  http/parser.c
-  http/request.c
+  http/date.c
   http/response.c
-  http/target.c
+  http/response_check.c
   http/vars.c)

@@ -1,7 +1,8 @@
 target_sources(wsgi_objects PRIVATE
-  http/body.c
+  http/chars.c
+  http/chunked.c
+  http/fields.c
+  http/head.c
   http/parser.c
   http/request.c
-  http/response.c
-  http/target.c
-  http/vars.c)
+  http/target.c)

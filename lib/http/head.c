@@ -293,9 +293,8 @@ scan_blank(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     return at;
 }
 
-/* Whether any of eight bytes is below 0x20 or is 0x7F.  Eight at a time, since
- * values are most of a head: 673 bytes of a browser cost 1,300 instructions
- * less than through the table. */
+/* Whether any of eight bytes is below 0x20 or is 0x7F.  Values are most of a
+ * head; eight at a time saves 1,000 of 9,000 instructions for a browser's. */
 static bool
 has_control(const unsigned char *bytes)
 {

@@ -1,9 +1,10 @@
 /*
  * HTTP/1.x request parser: bytes in, one event out at a time.
  *
- * Pure: no I/O, no clock, no Python.  Wraps http-parser, which nothing else in
- * the library includes, and refuses what http-parser is too lenient about
- * (RFC 9112 with every "MAY accept" declined).
+ * Pure: no I/O, no clock, no Python.  Reads the bytes itself, strictly (RFC
+ * 9112 with every "MAY accept" declined: http/head, http/fields, http/chunked),
+ * and then asks http-parser, which nothing else in the library includes: a
+ * head that it refuses or understands otherwise is refused too.
  *
  *     for (;;) {
  *         size_t used;
@@ -13,7 +14,7 @@
  *     }
  *
  * How the input is cut into calls never changes the events, only how BODY
- * bytes are grouped.  END follows HEAD without a BODY where no body comes, and
+ * bytes are grouped.  What is wrong is refused at the byte that shows it.  END follows HEAD without a BODY where no body comes, and
  * is given without further input: feed with len 0 is allowed.
  */
 #ifndef WSGI_HTTP_PARSER_H
@@ -32,7 +33,8 @@ typedef enum wsgi__event {
 typedef struct wsgi__parser_limits {
     size_t max_line;       /* request line in bytes: 414; 0: the ceiling */
     size_t max_fields;     /* 431; 0: the ceiling */
-    size_t max_field_size; /* name, colon and value in bytes: 431 */
+    size_t max_field_size; /* the line of one field in bytes, blanks included:
+                            * 431; 0: the ceiling */
     int64_t max_body;      /* 413; 0: no limit */
 } wsgi__parser_limits;
 
@@ -47,9 +49,11 @@ typedef struct wsgi__parser wsgi__parser;
 /* NULL when out of memory.  limits are copied. */
 wsgi__parser *wsgi__parser_new(const wsgi__parser_limits *limits);
 void wsgi__parser_free(wsgi__parser *parser);
-void wsgi__parser_reset(wsgi__parser *parser); /* for the next request */
+/* For the next request.  Keeps the memory, up to 16 KiB of a kind. */
+void wsgi__parser_reset(wsgi__parser *parser);
 
-/* Takes *used <= len bytes of data.  After ERROR every call gives ERROR. */
+/* Takes *used <= len bytes of data: of a refused request, up to and with the
+ * byte that was refused.  After ERROR every call gives ERROR. */
 wsgi__event wsgi__parser_feed(wsgi__parser *parser, const char *data,
                               size_t len, size_t *used);
 
@@ -62,8 +66,9 @@ wsgi__span wsgi__parser_body(const wsgi__parser *parser);
  * line do not count): tells an idle connection from a slow one. */
 bool wsgi__parser_started(const wsgi__parser *parser);
 
-/* After ERROR: 400, 408 never, 413, 414, 417, 431, 501 or 505, and why, as an
- * impersonal clause for log and error page ("bare LF in the head"). */
+/* After ERROR: 400, 413, 414, 417, 431, 501 or 505, or 503 when out of memory;
+ * and why, as an impersonal clause for log and error page ("bare LF in the
+ * head").  0 and NULL before. */
 int wsgi__parser_status(const wsgi__parser *parser);
 const char *wsgi__parser_reason(const wsgi__parser *parser);
 

@@ -35,7 +35,8 @@ typedef struct wsgi__request {
 
 /* max_head bounds the bytes that are kept.  Allocates nothing. */
 void wsgi__request_init(wsgi__request *req, size_t max_head);
-void wsgi__request_reset(wsgi__request *req); /* keeps the memory */
+/* Keeps the memory, but gives a buffer of more than 16 KiB back. */
+void wsgi__request_reset(wsgi__request *req);
 void wsgi__request_free(wsgi__request *req);
 
 /* Adds a header.  WSGI_ERR_NOMEM. */

@@ -393,9 +393,9 @@ compile_atom(accesslog_part *part, char *inside)
 static bool
 refuse(text *error, const char *at, size_t len, const char *why)
 {
-    text_puts(error, "'");
+    text_puts(error, "\"");
     text_put(error, at, len);
-    text_puts(error, "' ");
+    text_puts(error, "\" ");
     text_puts(error, why);
     return false;
 }

@@ -44,9 +44,9 @@ take_env(args *into, const args_option *option, const char *value, text *error)
 {
     if (strchr(value, '=') && value[0] != '=')
         return take_item(into, option, value, error);
-    text_puts(error, "--env needs NAME=VALUE, not '");
+    text_puts(error, "--env needs NAME=VALUE, not \"");
     text_puts(error, value);
-    text_puts(error, "'");
+    text_puts(error, "\"");
     return false;
 }
 
@@ -70,9 +70,9 @@ take_level(args *into, const args_option *option, const char *value,
         }
     }
     text_puts(error, "--log-level is debug, info, warning, error or critical, "
-                     "not '");
+                     "not \"");
     text_puts(error, value);
-    text_puts(error, "'");
+    text_puts(error, "\"");
     return false;
 }
 
@@ -84,9 +84,8 @@ is_yes(const args_option *option, const char *value, bool *yes, text *error)
 
     if (wsgi_option_parse(&option->info, value, &number, why, sizeof(why)) <
         0) {
+        /* It begins with the name. */
         text_puts(error, "--");
-        text_puts(error, option->info.name);
-        text_puts(error, ": ");
         text_puts(error, why);
         return false;
     }
@@ -397,11 +396,11 @@ static bool
 read_app(args *into, const char *word, text *error)
 {
     if (into->app) {
-        text_puts(error, "one application is served, and there are two: '");
+        text_puts(error, "one application is served, and there are two: \"");
         text_puts(error, into->app);
-        text_puts(error, "' and '");
+        text_puts(error, "\" and \"");
         text_puts(error, word);
-        text_puts(error, "'");
+        text_puts(error, "\"");
         return false;
     }
     into->app = word;

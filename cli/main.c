@@ -69,6 +69,18 @@ fail_server(program *self, int code)
     return fail(self, code, wsgi_server_error(self->server));
 }
 
+/* The library's message begins with the name; here it is an option. */
+static int
+fail_value(program *self, const char *name)
+{
+    const char *error = wsgi_server_error(self->server);
+    bool named = strncmp(error, name, strlen(name)) == 0;
+    char why[MESSAGE];
+
+    snprintf(why, sizeof(why), "%s%s", named ? "--" : "", error);
+    return fail(self, WRONG_USAGE, why);
+}
+
 /* What is wrong with the words themselves is said before anything is opened
  * or changed. */
 static int
@@ -82,7 +94,7 @@ check_values(program *self)
     for (size_t i = 0; i < options->names.n; i++)
         if (wsgi_server_set_text(self->server, options->names.items[i],
                                  options->values.items[i]) < 0)
-            return fail_server(self, WRONG_USAGE);
+            return fail_value(self, options->names.items[i]);
     if (wsgi_server_set_app(self->server, options->app) < 0)
         return fail_server(self, WRONG_USAGE);
 

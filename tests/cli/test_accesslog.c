@@ -122,18 +122,18 @@ Test(accesslog, wrong_formats_are_named)
     static const struct {
         const char *format, *named;
     } cases[] = {
-        { "%(z)s", "'%(z)s' is unknown" },
-        { "%(h)s %()s", "'%()s' is unknown" },
-        { "%({}i)s", "'%({}i)s' is unknown" },
-        { "%({x}z)s", "'%({x}z)s' is unknown" },
-        { "%({x})s", "'%({x})s' is unknown" },
-        { "%({wsgi.input}e)s", "'%({wsgi.input}e)s' is unknown" },
-        { "%({HTTP_}e)s", "'%({HTTP_}e)s' is unknown" },
-        { "%h %l", "'%h' is no atom" },
-        { "x %", "'%' is no atom" },
-        { "%(h", "'%(h' is no atom" },
-        { "%(h)", "'%(h)' lacks the s" },
-        { "%(h)x", "'%(h)' lacks the s" },
+        { "%(z)s", "\"%(z)s\" is unknown" },
+        { "%(h)s %()s", "\"%()s\" is unknown" },
+        { "%({}i)s", "\"%({}i)s\" is unknown" },
+        { "%({x}z)s", "\"%({x}z)s\" is unknown" },
+        { "%({x})s", "\"%({x})s\" is unknown" },
+        { "%({wsgi.input}e)s", "\"%({wsgi.input}e)s\" is unknown" },
+        { "%({HTTP_}e)s", "\"%({HTTP_}e)s\" is unknown" },
+        { "%h %l", "\"%h\" is no atom" },
+        { "x %", "\"%\" is no atom" },
+        { "%(h", "\"%(h\" is no atom" },
+        { "%(h)", "\"%(h)\" lacks the s" },
+        { "%(h)x", "\"%(h)\" lacks the s" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

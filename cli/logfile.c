@@ -95,7 +95,10 @@ complain(logfile *log, const char *what, const char *result)
     text_init(&line, memory, sizeof(memory));
     text_puts(&line, "wsgid: ");
     text_puts(&line, what);
-    text_puts(&line, log->path ? log->path : "the standard stream");
+    if (log->path)
+        text_puts(&line, log->path);
+    else
+        text_puts(&line, log->fd == STDOUT_FILENO ? "stdout" : "stderr");
     text_puts(&line, ": ");
     put_reason(&line, error);
     text_puts(&line, result);

@@ -152,14 +152,35 @@ open_logs(program *self)
     return DONE;
 }
 
+/* `origin` says where an address comes from that nobody wrote. */
 static int
-bind_one(program *self, const char *address)
+bind_one(program *self, const char *address, const char *origin)
 {
     int status = wsgi_server_bind(self->server, address);
+    char why[MESSAGE];
 
-    if (status == WSGI_ERR_INVALID || status == WSGI_ERR_ADDRESS)
-        return fail_server(self, WRONG_USAGE);
-    return status < 0 ? fail_server(self, CANNOT_BOOT) : DONE;
+    if (status >= 0)
+        return DONE;
+    snprintf(why, sizeof(why), "%s%s", wsgi_server_error(self->server),
+             origin);
+    return fail(self,
+                status == WSGI_ERR_INVALID || status == WSGI_ERR_ADDRESS
+                    ? WRONG_USAGE
+                    : CANNOT_BOOT,
+                why);
+}
+
+/* Platforms that set PORT look from outside. */
+static int
+bind_default(program *self)
+{
+    const char *port = getenv("PORT");
+    char address[64];
+
+    if (!port || !*port)
+        return bind_one(self, "127.0.0.1:8888", "");
+    snprintf(address, sizeof(address), "0.0.0.0:%s", port);
+    return bind_one(self, address, " (the environment sets PORT)");
 }
 
 /* Before the import, which may take long: a taken port is said at once. */
@@ -167,21 +188,13 @@ static int
 bind_all(program *self)
 {
     const args_list *binds = &self->options.binds;
-    const char *port = getenv("PORT");
-    char address[64] = "127.0.0.1:8888";
 
-    if (binds->n == 0) {
-        /* Platforms that set PORT look from outside. */
-        if (port && *port)
-            snprintf(address, sizeof(address), "0.0.0.0:%s", port);
-        return bind_one(self, address);
-    }
     for (size_t i = 0; i < binds->n; i++) {
-        int code = bind_one(self, binds->items[i]);
+        int code = bind_one(self, binds->items[i], "");
         if (code)
             return code;
     }
-    return DONE;
+    return binds->n ? DONE : bind_default(self);
 }
 
 static int
@@ -195,6 +208,8 @@ load(program *self)
         return fail(self, CANNOT_BOOT, why);
     self->python = true;
     int status = wsgi_server_load(self->server);
+    if (status == WSGI_ERR_INVALID)
+        return fail_server(self, WRONG_USAGE);
     if (status == WSGI_ERR_NOMEM || status == WSGI_ERR_PYTHON)
         return fail_server(self, CANNOT_BOOT);
     return status < 0 ? fail_server(self, CANNOT_IMPORT) : DONE;

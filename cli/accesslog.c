@@ -1,5 +1,6 @@
 #include "accesslog.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,8 +20,9 @@ typedef void (*put_fn)(text *out, const accesslog_part *part,
 
 struct accesslog_part {
     put_fn put;
-    const char *name; /* the literal, or the name of a field */
-    size_t len;
+    const char *name; /* the literal, or the name of a header field */
+    size_t len;       /* of the literal */
+    size_t member;    /* of wsgi_access, for put_member() */
 };
 
 static void
@@ -182,38 +184,12 @@ put_request(text *out, const accesslog_part *part, const facts *about)
 }
 
 static void
-put_method(text *out, const accesslog_part *part, const facts *about)
+put_member(text *out, const accesslog_part *part, const facts *about)
 {
-    (void)part;
-    put_string(out, about->access->method);
-}
+    const char *access = (const char *)about->access;
 
-static void
-put_target(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->target);
-}
-
-static void
-put_path(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->path);
-}
-
-static void
-put_query(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->query);
-}
-
-static void
-put_protocol(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->protocol);
+    put_string(out,
+               *(const char *const *)(const void *)(access + part->member));
 }
 
 static void
@@ -238,20 +214,6 @@ put_bytes_clf(text *out, const accesslog_part *part, const facts *about)
         text_put(out, "-", 1);
     else
         put_bytes(out, part, about);
-}
-
-static void
-put_referer(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->referer);
-}
-
-static void
-put_agent(text *out, const accesslog_part *part, const facts *about)
-{
-    (void)part;
-    put_string(out, about->access->user_agent);
 }
 
 static void
@@ -307,28 +269,34 @@ put_response_field(text *out, const accesslog_part *part, const facts *about)
 typedef struct atom {
     const char *name;
     put_fn put;
+    size_t member;
 } atom;
 
+#define MEMBER(member) put_member, offsetof(wsgi_access, member)
+
 static const atom atoms[] = {
-    { "h", put_address },  { "l", put_dash },    { "u", put_user },
-    { "t", put_time },     { "r", put_request }, { "m", put_method },
-    { "U", put_path },     { "q", put_query },   { "H", put_protocol },
-    { "s", put_status },   { "B", put_bytes },   { "b", put_bytes_clf },
-    { "f", put_referer },  { "a", put_agent },   { "T", put_seconds },
-    { "L", put_fraction }, { "M", put_ms },      { "D", put_us },
-    { "p", put_pid },      { NULL, NULL },
+    { "h", put_address, 0 },   { "l", put_dash, 0 },
+    { "u", put_user, 0 },      { "t", put_time, 0 },
+    { "r", put_request, 0 },   { "m", MEMBER(method) },
+    { "U", MEMBER(path) },     { "q", MEMBER(query) },
+    { "H", MEMBER(protocol) }, { "s", put_status, 0 },
+    { "B", put_bytes, 0 },     { "b", put_bytes_clf, 0 },
+    { "f", MEMBER(referer) },  { "a", MEMBER(user_agent) },
+    { "T", put_seconds, 0 },   { "L", put_fraction, 0 },
+    { "M", put_ms, 0 },        { "D", put_us, 0 },
+    { "p", put_pid, 0 },       { NULL, NULL, 0 },
 };
 
 static const atom variables[] = {
-    { "REQUEST_METHOD", put_method },
-    { "PATH_INFO", put_path },
-    { "QUERY_STRING", put_query },
-    { "SERVER_PROTOCOL", put_protocol },
-    { "REMOTE_ADDR", put_address },
-    { "REMOTE_PORT", put_port },
-    { "REQUEST_URI", put_target },
-    { "RAW_URI", put_target },
-    { NULL, NULL },
+    { "REQUEST_METHOD", MEMBER(method) },
+    { "PATH_INFO", MEMBER(path) },
+    { "QUERY_STRING", MEMBER(query) },
+    { "SERVER_PROTOCOL", MEMBER(protocol) },
+    { "REQUEST_URI", MEMBER(target) },
+    { "RAW_URI", MEMBER(target) },
+    { "REMOTE_ADDR", put_address, 0 },
+    { "REMOTE_PORT", put_port, 0 },
+    { NULL, NULL, 0 },
 };
 
 #define UNKNOWN_ATOM                                                          \
@@ -340,13 +308,17 @@ static const atom variables[] = {
     "PATH_INFO, QUERY_STRING, SERVER_PROTOCOL, REMOTE_ADDR, REMOTE_PORT, "    \
     "REQUEST_URI and RAW_URI"
 
-static put_fn
-find_atom(const atom *table, const char *name)
+static bool
+use_atom(accesslog_part *part, const atom *table, const char *name)
 {
-    for (; table->name; table++)
-        if (strcmp(table->name, name) == 0)
-            return table->put;
-    return NULL;
+    for (; table->name; table++) {
+        if (strcmp(table->name, name) == 0) {
+            part->put = table->put;
+            part->member = table->member;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* HTTP_X_REQUEST_ID is the field X-Request-Id: turned in place. */
@@ -371,10 +343,8 @@ compile_atom(accesslog_part *part, char *inside)
 {
     size_t len = strlen(inside);
 
-    if (len < 4 || inside[0] != '{' || inside[len - 2] != '}') {
-        part->put = find_atom(atoms, inside);
-        return part->put != NULL;
-    }
+    if (len < 4 || inside[0] != '{' || inside[len - 2] != '}')
+        return use_atom(part, atoms, inside);
     char kind = inside[len - 1];
     inside[len - 2] = '\0';
     part->name = inside + 1;
@@ -382,11 +352,10 @@ compile_atom(accesslog_part *part, char *inside)
         part->put = put_request_field;
     else if (kind == 'o')
         part->put = put_response_field;
-    else if (kind == 'e')
-        part->put = find_atom(variables, part->name);
     else
-        return false;
-    return part->put || variable_to_field(part, inside + 1);
+        return kind == 'e' && (use_atom(part, variables, part->name) ||
+                               variable_to_field(part, inside + 1));
+    return true;
 }
 
 /* false, with a sentence about the piece of the format at `at`. */

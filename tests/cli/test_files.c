@@ -17,7 +17,7 @@
 #include "trace.h"
 
 /* A folder of the test's own, which is the current one. */
-static char folder[] = "/tmp/wsgid-test-XXXXXX";
+static char folder[] = P_tmpdir "/wsgid-test-XXXXXX";
 
 static void
 enter_folder(void)

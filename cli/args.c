@@ -1,0 +1,470 @@
+#include "args.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "nearest.h"
+
+#define WRONG 2
+
+static void *
+field_of(args *into, const args_option *option)
+{
+    return (char *)into + option->field;
+}
+
+static bool
+take_string(args *into, const args_option *option, const char *value,
+            text *error)
+{
+    (void)error;
+    *(const char **)field_of(into, option) = value;
+    return true;
+}
+
+/* There is room for as many items as there are arguments. */
+static void
+list_add(args_list *list, const char *item)
+{
+    list->items[list->n++] = item;
+}
+
+static bool
+take_item(args *into, const args_option *option, const char *value,
+          text *error)
+{
+    (void)error;
+    list_add(field_of(into, option), value);
+    return true;
+}
+
+static bool
+take_env(args *into, const args_option *option, const char *value, text *error)
+{
+    if (strchr(value, '=') && value[0] != '=')
+        return take_item(into, option, value, error);
+    text_puts(error, "--env needs NAME=VALUE, not \"");
+    text_puts(error, value);
+    text_puts(error, "\"");
+    return false;
+}
+
+static bool
+take_level(args *into, const args_option *option, const char *value,
+           text *error)
+{
+    static const struct {
+        const char *name;
+        wsgi_log_level level;
+    } levels[] = {
+        { "debug", WSGI_LOG_DEBUG },     { "info", WSGI_LOG_INFO },
+        { "warning", WSGI_LOG_WARNING }, { "error", WSGI_LOG_ERROR },
+        { "critical", WSGI_LOG_ERROR },
+    };
+
+    for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
+        if (strcasecmp(value, levels[i].name) == 0) {
+            *(wsgi_log_level *)field_of(into, option) = levels[i].level;
+            return true;
+        }
+    }
+    text_puts(error, "--log-level is debug, info, warning, error or critical, "
+                     "not \"");
+    text_puts(error, value);
+    text_puts(error, "\"");
+    return false;
+}
+
+static bool
+is_yes(const args_option *option, const char *value, bool *yes, text *error)
+{
+    char why[128];
+    int64_t number;
+
+    if (wsgi_option_parse(&option->info, value, &number, why, sizeof(why)) <
+        0) {
+        /* It begins with the name. */
+        text_puts(error, "--");
+        text_puts(error, why);
+        return false;
+    }
+    *yes = number != 0;
+    return true;
+}
+
+static bool
+take_bool(args *into, const args_option *option, const char *value,
+          text *error)
+{
+    return is_yes(option, value, field_of(into, option), error);
+}
+
+static bool
+take_check_app(args *into, const args_option *option, const char *value,
+               text *error)
+{
+    bool yes;
+
+    if (!is_yes(option, value, &yes, error))
+        return false;
+    into->action = yes ? ARGS_CHECK_APP : ARGS_SERVE;
+    return true;
+}
+
+static bool
+take_help(args *into, const args_option *option, const char *value,
+          text *error)
+{
+    (void)option, (void)value, (void)error;
+    into->action = ARGS_HELP;
+    return true;
+}
+
+static bool
+take_version(args *into, const args_option *option, const char *value,
+             text *error)
+{
+    (void)option, (void)value, (void)error;
+    into->action = ARGS_VERSION;
+    return true;
+}
+
+#define STRING(name_, aliases_, group_, argument_, initial_, help_)           \
+    .info = { .size = sizeof(wsgi_option_info),                               \
+              .kind = WSGI_KIND_STRING,                                       \
+              .name = (name_),                                                \
+              .aliases = (aliases_),                                          \
+              .group = (group_),                                              \
+              .argument = (argument_),                                        \
+              .help = (help_),                                                \
+              .initial = (initial_) }
+#define SWITCH(name_, group_, help_)                                          \
+    .info = { .size = sizeof(wsgi_option_info),                               \
+              .kind = WSGI_KIND_BOOL,                                         \
+              .name = (name_),                                                \
+              .aliases = "",                                                  \
+              .group = (group_),                                              \
+              .argument = "",                                                 \
+              .help = (help_),                                                \
+              .initial = "",                                                  \
+              .max = 1 }
+#define INTO(take_, member) .take = (take_), .field = offsetof(args, member)
+
+static const args_option own[] = {
+    { STRING("bind", "listen", "listening", "ADDRESS", "127.0.0.1:8888",
+             "Address to listen on: host:port, :port (all interfaces), "
+             "[v6]:port, unix:PATH, unix:@NAME or fd://N; may be given "
+             "several times; where PORT is set in the environment, the "
+             "default is 0.0.0.0:$PORT"),
+      .letter = 'b', INTO(take_item, binds) },
+    { STRING("chdir", "", "application", "DIR", "",
+             "Change to this directory before anything is opened or imported"),
+      INTO(take_string, chdir) },
+    { STRING("pythonpath", "", "application", "DIRS", "",
+             "Directories put on sys.path before the current one, separated "
+             "by commas or colons"),
+      INTO(take_string, pythonpath) },
+    { STRING("venv", "", "application", "DIR", "$VIRTUAL_ENV",
+             "Virtual environment to import from"),
+      INTO(take_string, venv) },
+    { STRING("env", "", "application", "NAME=VALUE", "",
+             "Set an environment variable before Python starts; may be given "
+             "several times"),
+      .letter = 'e', INTO(take_env, env) },
+    { STRING("access-logfile", "", "logs", "FILE", "",
+             "Write a line for each request to this file; - is stdout"),
+      INTO(take_string, access_logfile) },
+    { STRING("access-logformat", "", "logs", "FORMAT", "combined",
+             "Form of that line, in gunicorn's atoms: see the manual, "
+             "wsgid(1)"),
+      INTO(take_string, access_logformat) },
+    { STRING("error-logfile", "log-file", "logs", "FILE", "-",
+             "Write messages to this file; - is stderr"),
+      INTO(take_string, error_logfile) },
+    { STRING("log-level", "", "logs", "LEVEL", "info",
+             "Write messages from this level on: debug, info, warning, error "
+             "or critical"),
+      INTO(take_level, log_level) },
+    { SWITCH("trace", "logs",
+             "Show requests and responses on stderr, as curl -v does"),
+      INTO(take_bool, trace) },
+    { STRING("pid", "", "operations", "FILE", "",
+             "Write the process id to this file while serving"),
+      .letter = 'p', INTO(take_string, pid) },
+    { SWITCH("check-app", "operations",
+             "Import the application, say what was found, and exit"),
+      .take = take_check_app },
+    { SWITCH("version", "operations", "Show the versions and exit"),
+      .letter = 'v', .take = take_version },
+    { SWITCH("help", "operations", "Show this help and exit"), .letter = 'h',
+      .take = take_help },
+};
+
+const args_option *
+args_option_next(const args_option *previous)
+{
+    const args_option *next = previous ? previous + 1 : own;
+
+    return next < own + sizeof(own) / sizeof(*own) ? next : NULL;
+}
+
+/* Whether name, of len bytes, is one of the words in `aliases`. */
+static bool
+is_alias(const char *aliases, const char *name, size_t len)
+{
+    while (*aliases) {
+        size_t word = strcspn(aliases, " ");
+        if (word == len && memcmp(aliases, name, len) == 0)
+            return true;
+        aliases += word;
+        aliases += strspn(aliases, " ");
+    }
+    return false;
+}
+
+static const args_option *
+find_own(const char *name)
+{
+    size_t len = strlen(name);
+    const args_option *option = NULL;
+
+    while ((option = args_option_next(option)))
+        if (strcmp(option->info.name, name) == 0 ||
+            is_alias(option->info.aliases, name, len))
+            return option;
+    return NULL;
+}
+
+static const args_option *
+find_letter(char letter)
+{
+    const args_option *option = NULL;
+
+    while ((option = args_option_next(option)))
+        if (option->letter == letter)
+            return option;
+    return NULL;
+}
+
+/* An option that was found: one of the two tables has it. */
+typedef struct found {
+    const args_option *own; /* NULL: the library's */
+    const wsgi_option_info *info;
+} found;
+
+static bool
+find(const char *name, found *option)
+{
+    option->own = find_own(name);
+    option->info = option->own ? &option->own->info : wsgi_option_find(name);
+    return option->info != NULL;
+}
+
+static bool
+apply(args *into, const found *option, const char *value, text *error)
+{
+    if (option->own)
+        return option->own->take(into, option->own, value, error);
+    list_add(&into->names, option->info->name);
+    list_add(&into->values, value);
+    return true;
+}
+
+static bool
+unknown(const char *name, text *error)
+{
+    const args_option *option = NULL;
+    const wsgi_option_info *info = NULL;
+    nearest search;
+
+    nearest_begin(&search, strncmp(name, "no-", 3) == 0 ? name + 3 : name);
+    while ((option = args_option_next(option)))
+        nearest_offer(&search, option->info.name);
+    while ((info = wsgi_option_next(info)))
+        nearest_offer(&search, info->name);
+
+    text_puts(error, "unknown option --");
+    text_puts(error, name);
+    if (search.name) {
+        text_puts(error, "; did you mean --");
+        text_puts(error, search.name);
+        text_puts(error, "?");
+    } else {
+        text_puts(error, "; wsgid --help lists what there is");
+    }
+    return false;
+}
+
+/* The arguments that are left to read; ends with NULL. */
+typedef char *const *words;
+
+static bool
+needs_value(const wsgi_option_info *info, text *error)
+{
+    text_puts(error, "--");
+    text_puts(error, info->name);
+    text_puts(error, " needs a value: --");
+    text_puts(error, info->name);
+    text_puts(error, " ");
+    text_puts(error, info->argument);
+    return false;
+}
+
+/* "--bind --pid x" is a forgotten value; "--access-logfile -" is not. */
+static bool
+take_next(args *into, const found *option, words *rest, text *error)
+{
+    const char *value = **rest;
+
+    if (!value || strncmp(value, "--", 2) == 0)
+        return needs_value(option->info, error);
+    ++*rest;
+    return apply(into, option, value, error);
+}
+
+/* "--no-sendfile": off. */
+static bool
+read_negated(args *into, const char *name, const char *value, text *error)
+{
+    found option;
+
+    if (strncmp(name, "no-", 3) != 0 || !find(name + 3, &option))
+        return unknown(name, error);
+    if (option.info->kind != WSGI_KIND_BOOL || value) {
+        text_puts(error, "--");
+        text_puts(error, name);
+        text_puts(error, value ? " takes no value" : ": --");
+        if (!value) {
+            text_puts(error, option.info->name);
+            text_puts(error, " cannot be turned off, it takes a value");
+        }
+        return false;
+    }
+    return apply(into, &option, "no", error);
+}
+
+/* word: what follows "--", as "name" or "name=value". */
+static bool
+read_long(args *into, const char *word, words *rest, text *error)
+{
+    char name[64];
+    size_t len = strcspn(word, "=");
+    const char *value = word[len] ? word + len + 1 : NULL;
+    found option;
+
+    if (len >= sizeof(name))
+        len = sizeof(name) - 1;
+    memcpy(name, word, len);
+    name[len] = '\0';
+
+    if (!find(name, &option))
+        return read_negated(into, name, value, error);
+    if (value)
+        return apply(into, &option, value, error);
+    if (option.info->kind == WSGI_KIND_BOOL)
+        return apply(into, &option, "yes", error);
+    return take_next(into, &option, rest, error);
+}
+
+/* letters: what follows "-", as "b:8000", "b" or "v". */
+static bool
+read_short(args *into, const char *letters, words *rest, text *error)
+{
+    for (; *letters; letters++) {
+        found option = { .own = find_letter(*letters) };
+        if (!option.own) {
+            text_puts(error, "unknown option -");
+            text_escape(error, letters, 1);
+            text_puts(error, "; wsgid --help lists what there is");
+            return false;
+        }
+        option.info = &option.own->info;
+        if (option.info->kind == WSGI_KIND_BOOL) {
+            if (!apply(into, &option, "yes", error))
+                return false;
+        } else if (letters[1]) {
+            return apply(into, &option, letters + 1, error);
+        } else {
+            return take_next(into, &option, rest, error);
+        }
+    }
+    return true;
+}
+
+static bool
+read_app(args *into, const char *word, text *error)
+{
+    if (into->app) {
+        text_puts(error, "one application is served, and there are two: \"");
+        text_puts(error, into->app);
+        text_puts(error, "\" and \"");
+        text_puts(error, word);
+        text_puts(error, "\"");
+        return false;
+    }
+    into->app = word;
+    return true;
+}
+
+static bool
+read_all(args *into, char *const *argv, text *error)
+{
+    words rest = argv + 1;
+    bool options = true;
+
+    while (*rest) {
+        const char *word = *rest++;
+        bool good;
+        if (!options || word[0] != '-' || !word[1])
+            good = read_app(into, word, error);
+        else if (word[1] != '-')
+            good = read_short(into, word + 1, &rest, error);
+        else if (word[2])
+            good = read_long(into, word + 2, &rest, error);
+        else
+            good = !(options = false);
+        if (!good)
+            return false;
+        if (into->action == ARGS_HELP || into->action == ARGS_VERSION)
+            return true;
+    }
+    return true;
+}
+
+int
+args_parse(args *into, int argc, char *const *argv, text *error)
+{
+    size_t room = (size_t)argc + 1;
+    args_list *lists[] = { &into->binds, &into->env, &into->names,
+                           &into->values };
+
+    *into = (args){ .log_level = WSGI_LOG_INFO };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        lists[i]->items = calloc(room, sizeof(char *));
+        if (!lists[i]->items) {
+            text_puts(error, "out of memory");
+            return WRONG;
+        }
+    }
+    if (!read_all(into, argv, error))
+        return WRONG;
+    if (into->action == ARGS_HELP || into->action == ARGS_VERSION)
+        return 0;
+    if (!into->app) {
+        text_puts(error, "Provide a WSGI application object as "
+                         "module:callable");
+        return WRONG;
+    }
+    return 0;
+}
+
+void
+args_free(args *into)
+{
+    free(into->binds.items);
+    free(into->env.items);
+    free(into->names.items);
+    free(into->values.items);
+    *into = (args){ 0 };
+}

@@ -1,0 +1,67 @@
+/*
+ * The command line as data.
+ *
+ * Two tables make it up: the library's options, which wsgi_option_next() tells,
+ * and wsgid's own, which args.c has.  The library's are only collected here:
+ * wsgi_server_set_text() reads their values.  No side effects.
+ */
+#ifndef WSGID_ARGS_H
+#define WSGID_ARGS_H
+
+#include <stdbool.h>
+
+#include <wsgi/wsgi.h>
+
+#include "text.h"
+
+typedef enum args_action {
+    ARGS_SERVE = 0,
+    ARGS_CHECK_APP,
+    ARGS_HELP,
+    ARGS_VERSION
+} args_action;
+
+typedef struct args_list {
+    const char **items;
+    size_t n;
+} args_list;
+
+/* Strings point into argv; NULL where an option was not given. */
+typedef struct args {
+    args_action action;
+    const char *app;
+    args_list binds;
+    args_list env;    /* NAME=VALUE, checked */
+    args_list names;  /* options of the library, and ... */
+    args_list values; /* ... their values, in the order given */
+    const char *chdir, *pythonpath, *venv;
+    const char *access_logfile, *access_logformat, *error_logfile;
+    const char *pid;
+    wsgi_log_level log_level;
+    bool trace;
+} args;
+
+typedef struct args_option args_option;
+
+/* Takes the value; false with a sentence in `error`. */
+typedef bool (*args_take)(args *into, const args_option *option,
+                          const char *value, text *error);
+
+/* A row of wsgid's own table. */
+struct args_option {
+    wsgi_option_info info;
+    char letter; /* "-b", or 0 */
+    args_take take;
+    size_t field; /* of struct args, where `take` puts it */
+};
+
+/* wsgid's own options in the order of the manual; NULL after the last. */
+const args_option *args_option_next(const args_option *previous);
+
+/* 0, or 2 (the exit code of a wrong command line) with a sentence in `error`.
+ * --help and --version end the reading: what follows them is not looked at.
+ * Release with args_free() in either case. */
+int args_parse(args *into, int argc, char *const *argv, text *error);
+void args_free(args *into);
+
+#endif

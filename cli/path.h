@@ -1,0 +1,10 @@
+/* Paths that stay right when the application changes the current directory. */
+#ifndef WSGID_PATH_H
+#define WSGID_PATH_H
+
+/* path below the current directory, unless it is absolute already; symbolic
+ * links stay as they are.  The caller frees it; NULL when out of memory or when
+ * there is no current directory, with errno. */
+char *path_absolute(const char *path);
+
+#endif

@@ -1,0 +1,131 @@
+#include "pidfile.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "path.h"
+
+#define NO_FILE 0 /* or an empty one */
+#define NO_NUMBER (-1)
+
+/* The number in the file, NO_FILE or NO_NUMBER. */
+static long
+read_number(const char *path)
+{
+    char content[32];
+    char *end;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return errno == ENOENT ? NO_FILE : NO_NUMBER;
+    ssize_t len = read(fd, content, sizeof(content) - 1);
+    close(fd);
+    if (len < 0)
+        return NO_NUMBER;
+    content[len] = '\0';
+    long number = strtol(content, &end, 10);
+    while (isspace((unsigned char)*end))
+        end++;
+    if (end != content + len || number < 0 || number > INT_MAX)
+        return NO_NUMBER;
+    return number;
+}
+
+/* A process of another user answers EPERM. */
+static bool
+is_alive(long number)
+{
+    return kill((pid_t)number, 0) == 0 || errno == EPERM;
+}
+
+static bool
+may_replace(const char *path, text *error)
+{
+    long number = read_number(path);
+
+    if (number == NO_NUMBER) {
+        text_puts(error, path);
+        text_puts(error, " exists and is not a pid file; remove it or name "
+                         "another");
+        return false;
+    }
+    if (number == NO_FILE || number == getpid() || !is_alive(number))
+        return true;
+    text_puts(error, path);
+    text_puts(error, " belongs to process ");
+    text_number(error, (uint64_t)number, 1);
+    text_puts(error, ", which is running");
+    return false;
+}
+
+static bool
+write_number(int fd)
+{
+    char content[32];
+    text line;
+
+    text_init(&line, content, sizeof(content));
+    text_number(&line, (uint64_t)getpid(), 1);
+    text_puts(&line, "\n");
+    return write(fd, line.at, line.len) == (ssize_t)line.len &&
+           fchmod(fd, 0644) == 0;
+}
+
+/* Beside the file and renamed over it: readers never see half a number. */
+static bool
+replace(const char *path)
+{
+    char *beside = NULL;
+
+    if (asprintf(&beside, "%s.XXXXXX", path) < 0)
+        return false;
+    int fd = mkostemp(beside, O_CLOEXEC);
+    bool done = fd >= 0 && write_number(fd);
+    if (fd >= 0)
+        close(fd);
+    done = done && rename(beside, path) == 0;
+    int error = errno;
+    if (!done && fd >= 0)
+        unlink(beside);
+    free(beside);
+    errno = error;
+    return done;
+}
+
+bool
+pidfile_take(pidfile *file, const char *path, text *error)
+{
+    char *absolute = path_absolute(path);
+
+    if (absolute && !may_replace(absolute, error)) {
+        free(absolute);
+        return false;
+    }
+    if (!absolute || !replace(absolute)) {
+        text_puts(error, "cannot write the pid file ");
+        text_puts(error, path);
+        text_puts(error, ": ");
+        text_puts(error, strerror(errno));
+        free(absolute);
+        return false;
+    }
+    file->path = absolute;
+    return true;
+}
+
+void
+pidfile_release(pidfile *file)
+{
+    if (file->path && read_number(file->path) == getpid())
+        unlink(file->path);
+    free(file->path);
+    file->path = NULL;
+}

@@ -1,0 +1,118 @@
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+/* Handlers have no argument of their own. */
+static errorlog *_Atomic error_log;
+static logfile *_Atomic access_file;
+static wsgi_server *_Atomic stopping;
+static atomic_int stopped_by;
+/* 0: none yet; 1: draining; 2: at once. */
+static atomic_int stage;
+
+static const struct {
+    int number;
+    const char *name, *drain, *now;
+} stops[] = {
+    { SIGTERM, "SIGTERM",
+      "SIGTERM: finishing the requests under way; again to stop at once",
+      "SIGTERM: stopping at once" },
+    { SIGINT, "SIGINT",
+      "SIGINT: finishing the requests under way; again to stop at once",
+      "SIGINT: stopping at once" },
+    { SIGQUIT, "SIGQUIT", NULL, "SIGQUIT: stopping at once" },
+};
+#define N_STOPS (sizeof(stops) / sizeof(*stops))
+
+static void
+on_stop(int number)
+{
+    int saved = errno;
+    size_t i = 0;
+
+    while (i + 1 < N_STOPS && stops[i].number != number)
+        i++;
+    if (atomic_load(&stage) == 2) {
+        /* Taken up when this handler returns. */
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    bool now = !stops[i].drain || atomic_exchange(&stage, 1) == 1;
+    if (now)
+        atomic_store(&stage, 2);
+    atomic_store(&stopped_by, number);
+    errorlog_write_safe(error_log, WSGI_LOG_INFO,
+                        now ? stops[i].now : stops[i].drain);
+    wsgi_server_stop(stopping, now ? WSGI_STOP_NOW : WSGI_STOP_DRAIN);
+    errno = saved;
+}
+
+static void
+on_reopen(int number)
+{
+    logfile_reopen(&error_log->file);
+    if (access_file)
+        logfile_reopen(access_file);
+    errorlog_write_safe(error_log, WSGI_LOG_INFO,
+                        number == SIGHUP
+                            ? "SIGHUP: log files reopened; to load new code, "
+                              "restart wsgid"
+                            : "SIGUSR1: log files reopened");
+}
+
+static void
+handle(int number, void (*handler)(int))
+{
+    struct sigaction action = { .sa_handler = handler,
+                                .sa_flags = SA_RESTART };
+
+    /* One handler at a time, so that their lines and stages stay in order. */
+    sigfillset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+void
+signals_watch_logs(errorlog *errors, logfile *access)
+{
+    error_log = errors;
+    access_file = access;
+    handle(SIGUSR1, on_reopen);
+    handle(SIGHUP, on_reopen);
+    handle(SIGPIPE, SIG_IGN);
+}
+
+void
+signals_watch_stop(wsgi_server *server)
+{
+    stopping = server;
+    for (size_t i = 0; i < N_STOPS; i++)
+        handle(stops[i].number, on_stop);
+}
+
+int
+signals_forget_stop(void)
+{
+    for (size_t i = 0; i < N_STOPS; i++)
+        handle(stops[i].number, SIG_DFL);
+    return atomic_load(&stopped_by);
+}
+
+void
+signals_forget_logs(void)
+{
+    handle(SIGUSR1, SIG_IGN);
+    handle(SIGHUP, SIG_IGN);
+}
+
+const char *
+signals_name(int number)
+{
+    for (size_t i = 0; i < N_STOPS; i++)
+        if (stops[i].number == number)
+            return stops[i].name;
+    return "a signal";
+}

@@ -1,0 +1,35 @@
+/*
+ * Signals, as gunicorn's users know them:
+ *
+ *   TERM, INT   finish the requests under way, then end; again: end now
+ *   QUIT        end now
+ *   USR1, HUP   reopen the log files; HUP says that new code needs a restart
+ *   PIPE        ignored: a client that left is no reason to end
+ *
+ * One stop signal more, after "now", ends the process itself.
+ */
+#ifndef WSGID_SIGNALS_H
+#define WSGID_SIGNALS_H
+
+#include <wsgi/wsgi.h>
+
+#include "errorlog.h"
+
+/* USR1, HUP and PIPE, from now on.  access is the access log's file or NULL;
+ * both outlive the handlers. */
+void signals_watch_logs(errorlog *errors, logfile *access);
+
+/* TERM, INT and QUIT, which until then end the process as they always do. */
+void signals_watch_stop(wsgi_server *server);
+
+/* After serving: TERM, INT and QUIT end the process again.  Returns the signal
+ * that stopped the server, or 0. */
+int signals_forget_stop(void);
+
+/* Before the logs are closed: USR1 and HUP do nothing from here on. */
+void signals_forget_logs(void);
+
+/* "SIGTERM" */
+const char *signals_name(int number);
+
+#endif

@@ -1,0 +1,268 @@
+/* The command line as data, the names that were probably meant, and --help. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "help.h"
+#include "nearest.h"
+
+#define MOST 12
+
+static int
+parse(args *into, const char *const *words, char *why, size_t size)
+{
+    char *argv[MOST + 2] = { (char *)(uintptr_t) "wsgid" };
+    int argc = 1;
+    text error;
+
+    for (; words[argc - 1]; argc++)
+        argv[argc] = (char *)(uintptr_t)words[argc - 1];
+    text_init(&error, why, size);
+    return args_parse(into, argc, argv, &error);
+}
+
+/* Everything that was read, as one text. */
+static void
+describe(const args *a, char *out, size_t size)
+{
+    FILE *to = fmemopen(out, size, "w");
+    const struct {
+        const char *name, *value;
+    } strings[] = {
+        { "chdir", a->chdir },
+        { "pythonpath", a->pythonpath },
+        { "venv", a->venv },
+        { "access", a->access_logfile },
+        { "format", a->access_logformat },
+        { "errors", a->error_logfile },
+        { "pid", a->pid },
+    };
+
+    fprintf(to, "%s", a->app ? a->app : "(none)");
+    if (a->action != ARGS_SERVE)
+        fprintf(to, " action=%d", (int)a->action);
+    for (size_t i = 0; i < a->binds.n; i++)
+        fprintf(to, " bind=%s", a->binds.items[i]);
+    for (size_t i = 0; i < a->env.n; i++)
+        fprintf(to, " env=%s", a->env.items[i]);
+    for (size_t i = 0; i < a->names.n; i++)
+        fprintf(to, " %s:%s", a->names.items[i], a->values.items[i]);
+    for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
+        if (strings[i].value)
+            fprintf(to, " %s=%s", strings[i].name, strings[i].value);
+    if (a->log_level != WSGI_LOG_INFO)
+        fprintf(to, " level=%d", (int)a->log_level);
+    if (a->trace)
+        fprintf(to, " trace");
+    fclose(to);
+}
+
+Test(args, accepted)
+{
+    static const struct {
+        const char *words[MOST];
+        const char *read;
+    } cases[] = {
+        { { "m:app" }, "m:app" },
+        { { "-b", ":80", "m" }, "m bind=:80" },
+        { { "-b:80", "m" }, "m bind=:80" },
+        { { "--bind=:80", "--listen", "unix:/x", "m" },
+          "m bind=:80 bind=unix:/x" },
+        { { "m", "-e", "A=1", "--env=B=2=3", "-eC=" },
+          "m env=A=1 env=B=2=3 env=C=" },
+        { { "--chdir", "/a", "--pythonpath", "b,c", "--venv=v", "m" },
+          "m chdir=/a pythonpath=b,c venv=v" },
+        { { "--access-logfile", "-", "--log-file", "e.log", "m" },
+          "m access=- errors=e.log" },
+        { { "--access-logformat", "%(h)s", "-p", "x.pid", "m" },
+          "m format=%(h)s pid=x.pid" },
+        { { "--chdir", "a", "--chdir=b", "m" }, "m chdir=b" },
+        { { "--chdir=", "m" }, "m chdir=" },
+        { { "--log-level", "debug", "m" }, "m level=3" },
+        { { "--log-level=WARNING", "m" }, "m level=1" },
+        { { "--log-level=critical", "m" }, "m level=0" },
+        { { "--trace", "m" }, "m trace" },
+        { { "--trace=yes", "m" }, "m trace" },
+        { { "--trace", "--no-trace", "m" }, "m" },
+        { { "--check-app", "m" }, "m action=1" },
+        { { "--check-app", "--no-check-app", "m" }, "m" },
+        /* The library's own, by name, alias and negation. */
+        { { "--keep-alive", "5s", "m" }, "m keep-alive:5s" },
+        { { "--keep-alive=5", "m", "--keep-alive", "6" },
+          "m keep-alive:5 keep-alive:6" },
+        { { "--sendfile", "m" }, "m sendfile:yes" },
+        { { "--no-sendfile", "m" }, "m sendfile:no" },
+        { { "--sendfile=off", "m" }, "m sendfile:off" },
+        { { "--factory", "m:make" }, "m:make factory:yes" },
+        { { "--root-path", "", "m" }, "m root-path:" },
+        /* A value may look like a short option or a file name. */
+        { { "--root-path", "-x", "m" }, "m root-path:-x" },
+        { { "--keep-alive", "-1", "m" }, "m keep-alive:-1" },
+        { { "--", "m" }, "m" },
+        { { "--", "--trace" }, "--trace" },
+        { { "-b", ":1", "--", "-m" }, "-m bind=:1" },
+        /* Help and version need nothing else, and nothing after them. */
+        { { "--help" }, "(none) action=2" },
+        { { "-h" }, "(none) action=2" },
+        { { "--version", "--bogus" }, "(none) action=3" },
+        { { "-v" }, "(none) action=3" },
+        { { "-vh" }, "(none) action=2" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char why[512], read[512] = "";
+        args a;
+        int code = parse(&a, cases[i].words, why, sizeof(why));
+        cr_expect_eq(code, 0, "case %zu, %s: %s", i, cases[i].read, why);
+        describe(&a, read, sizeof(read));
+        cr_expect_str_eq(read, cases[i].read, "case %zu: %s, not %s", i, read,
+                         cases[i].read);
+        args_free(&a);
+    }
+}
+
+Test(args, refused)
+{
+    static const struct {
+        const char *words[MOST];
+        const char *why;
+    } cases[] = {
+        { { NULL }, "Provide a WSGI application object as module:callable" },
+        { { "--trace" },
+          "Provide a WSGI application object as module:callable" },
+        { { "a:b", "c:d" }, "there are two: \"a:b\" and \"c:d\"" },
+        { { "--bnid", "x", "m" },
+          "unknown option --bnid; did you mean --bind?" },
+        { { "--keepalve=3", "m" }, "did you mean --keep-alive?" },
+        { { "--acces-logfile", "m" }, "did you mean --access-logfile?" },
+        { { "--access_logfile", "m" }, "did you mean --access-logfile?" },
+        { { "--error", "m" }, "did you mean --error-logfile?" },
+        { { "--no-sendfil", "m" }, "did you mean --sendfile?" },
+        { { "--xyzzy", "m" },
+          "unknown option --xyzzy; wsgid --help lists what there is" },
+        { { "-x", "m" }, "unknown option -x;" },
+        { { "-vx", "m" }, "unknown option -x;" },
+        { { "--bind" }, "--bind needs a value: --bind ADDRESS" },
+        { { "-b" }, "--bind needs a value: --bind ADDRESS" },
+        { { "--bind", "--trace", "m" }, "--bind needs a value" },
+        { { "--keep-alive", "--trace", "m" }, "--keep-alive needs a value" },
+        { { "--no-bind", "m" }, "--bind cannot be turned off" },
+        { { "--no-trace=1", "m" }, "--no-trace takes no value" },
+        { { "--trace=perhaps", "m" },
+          "--trace cannot be \"perhaps\": expected yes" },
+        { { "-e", "NAME", "m" }, "--env needs NAME=VALUE, not \"NAME\"" },
+        { { "-e", "=x", "m" }, "--env needs NAME=VALUE, not \"=x\"" },
+        { { "--log-level", "loud", "m" },
+          "--log-level is debug, info, warning, error or critical, not "
+          "\"loud\"" },
+        { { "--=x", "m" }, "unknown option --" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char why[512];
+        args a;
+        int code = parse(&a, cases[i].words, why, sizeof(why));
+        cr_expect_eq(code, 2, "case %zu, %s", i, cases[i].why);
+        cr_expect(strstr(why, cases[i].why), "case %zu: %s, not %s", i, why,
+                  cases[i].why);
+        args_free(&a);
+    }
+}
+
+Test(args, a_name_of_any_length_is_only_unknown)
+{
+    static char word[4096];
+    const char *words[] = { word, "m", NULL };
+    char why[512];
+    args a;
+
+    memset(word, 'x', sizeof(word) - 1);
+    word[0] = word[1] = '-';
+    cr_expect_eq(parse(&a, words, why, sizeof(why)), 2);
+    cr_expect(strncmp(why, "unknown option --xxx", 20) == 0);
+    args_free(&a);
+}
+
+Test(args, no_name_stands_in_both_tables)
+{
+    const args_option *option = NULL;
+
+    while ((option = args_option_next(option))) {
+        const wsgi_option_info *info = &option->info;
+        cr_expect_null(wsgi_option_find(info->name), "%s", info->name);
+        if (*info->aliases)
+            cr_expect_null(wsgi_option_find(info->aliases), "%s",
+                           info->aliases);
+        cr_expect_eq(info->size, sizeof(wsgi_option_info), "%s", info->name);
+        cr_expect_not_null(option->take, "%s", info->name);
+    }
+}
+
+Test(nearest, names)
+{
+    static const char *const names[] = { "bind",       "backlog",
+                                         "keep-alive", "header-timeout",
+                                         "log-level",  "pid" };
+    static const struct {
+        const char *wanted, *name;
+    } cases[] = {
+        { "bind", "bind" },
+        { "bnid", "bind" },  /* two letters swapped */
+        { "bin", "bind" },   /* one missing */
+        { "binds", "bind" }, /* one too many */
+        { "bund", "bind" },  /* another one */
+        { "keepalive", "keep-alive" },
+        { "header-timeot", "header-timeout" },
+        { "header", "header-timeout" }, /* a beginning */
+        { "log", "log-level" },
+        { "pod", "pid" },
+        { "timeout", NULL },
+        { "workers", NULL },
+        { "x", NULL },
+        { "", NULL },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        nearest search;
+        nearest_begin(&search, cases[i].wanted);
+        for (size_t j = 0; j < sizeof(names) / sizeof(*names); j++)
+            nearest_offer(&search, names[j]);
+        if (cases[i].name) {
+            cr_assert_not_null(search.name, "%s", cases[i].wanted);
+            cr_expect_str_eq(search.name, cases[i].name, "%s: %s",
+                             cases[i].wanted, search.name);
+        } else {
+            cr_expect_null(search.name, "%s: %s", cases[i].wanted,
+                           search.name);
+        }
+    }
+}
+
+Test(help, has_every_option_in_79_columns)
+{
+    char *help = NULL, name[64];
+    size_t size;
+    FILE *out = open_memstream(&help, &size);
+    const args_option *own = NULL;
+    const wsgi_option_info *info = NULL;
+
+    help_print(out);
+    fclose(out);
+    while ((own = args_option_next(own))) {
+        snprintf(name, sizeof(name), " --%s", own->info.name);
+        cr_expect(strstr(help, name), "%s", name);
+    }
+    while ((info = wsgi_option_next(info))) {
+        snprintf(name, sizeof(name), " --%s%s",
+                 info->kind == WSGI_KIND_BOOL ? "[no-]" : "", info->name);
+        cr_expect(strstr(help, name), "%s", name);
+    }
+    for (const char *line = help; *line;) {
+        size_t len = strcspn(line, "\n");
+        cr_expect_leq(len, 79, "%.*s", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+    free(help);
+}

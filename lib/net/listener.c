@@ -315,7 +315,7 @@ open_tcp(const wsgi__address *address, const wsgi__listener_options *options,
     char where[WSGI__ADDR_HOST_MAX + WSGI__ADDR_PORT_MAX + sizeof("[]:")];
     char *end = where;
     any_address at;
-    int fd;
+    int fd = -1;
 
     put_piece(&end, v6 ? "[" : "");
     put_piece(&end, address->host);
@@ -427,11 +427,12 @@ listen_unix(const any_address *at, const wsgi__listener_options *options)
         return -1;
     int bound = is_file ? bind_file(fd, at, options->socket_mode)
                         : bind(fd, &at->u.sa, at->len);
-    if (bound < 0 || listen(fd, options->backlog) < 0) {
-        close_quietly(fd);
-        return -1;
-    }
-    return fd;
+    if (bound == 0 && listen(fd, options->backlog) == 0)
+        return fd;
+    close_quietly(fd);
+    if (bound == 0 && is_file)
+        unlink(at->u.un.sun_path);
+    return -1;
 }
 
 /* As it will be after chdir("/") too.  NULL when out of memory. */

@@ -14,9 +14,11 @@
 
 #include "base/buf.h"
 #include "python/gil.h"
+#include "python/traceback.h"
 #include "python/venv.h"
 
 #define MAX_PATH_LEN (64 * 1024)
+#define MAX_MESSAGE (64 * 1024)
 
 /* The interpreter is one per process, so is this.  The lock lets two threads
  * that each start a server come here at the same time: the second waits until
@@ -69,6 +71,19 @@ fail_status(message error, PyStatus status)
                     text, home, PY_MAJOR_VERSION, PY_MINOR_VERSION);
     return fail(error, WSGI_ERR_PYTHON, "Python cannot be initialised: %s",
                 text);
+}
+
+/* Takes the exception that is set. */
+static int
+fail_raised(message error)
+{
+    wsgi__buf text;
+    wsgi__buf_init(&text, MAX_MESSAGE);
+    wsgi__traceback_take(&text);
+    fail(error, WSGI_ERR_PYTHON, "Python cannot be set up: %s",
+         wsgi__buf_str(&text));
+    wsgi__buf_free(&text);
+    return WSGI_ERR_PYTHON;
 }
 
 /* Which environment, or NULL.  A stale $VIRTUAL_ENV is as good as none: the
@@ -170,18 +185,29 @@ put_before_path(const char *const *entries)
     return 0;
 }
 
+/* The threading module takes the thread that imports it first for the main
+ * one, up to 3.12: let that be this one, whichever thread imports the
+ * application, or finalising waits for the wrong thread. */
+static int
+claim_main_thread(void)
+{
+    PyObject *threading = PyImport_ImportModule("threading");
+    Py_XDECREF(threading);
+    return threading ? 0 : -1;
+}
+
 static int
 start(const wsgi_python_config *config, const char *program, message error)
 {
-    PyStatus status = preinitialize();
-    if (!PyStatus_Exception(status))
-        status = initialize(config, program);
-    if (PyStatus_Exception(status))
-        return fail_status(error, status);
-    if (put_before_path(config->path) < 0) {
-        PyErr_Clear();
+    PyStatus started = preinitialize();
+    if (!PyStatus_Exception(started))
+        started = initialize(config, program);
+    if (PyStatus_Exception(started))
+        return fail_status(error, started);
+    if (claim_main_thread() < 0 || put_before_path(config->path) < 0) {
+        int status = fail_raised(error);
         Py_FinalizeEx();
-        return fail(error, WSGI_ERR_PYTHON, "sys.path cannot be extended");
+        return status;
     }
     interpreter.ours = true;
     interpreter.main_state = wsgi__gil_pause();

@@ -6,8 +6,18 @@
 #include "python/gil.h"
 
 /* python_start() leaves the GIL with the test's own thread, as a host that
- * embeds Python may. */
-TestSuite(gil, .init = python_start, .fini = python_stop);
+ * embeds Python may.  The threading module takes the thread that imports it
+ * first for the main one, and finalising waits for that. */
+static void
+start(void)
+{
+    python_start();
+    PyObject *threading = PyImport_ImportModule("threading");
+    cr_assert_not_null(threading);
+    Py_DECREF(threading);
+}
+
+TestSuite(gil, .init = start, .fini = python_stop);
 
 static int
 n_states(void)

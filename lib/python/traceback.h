@@ -5,9 +5,10 @@
 #include "base/buf.h"
 
 /* Appends the exception that is set, with its traceback and causes as Python
- * prints them, without a final newline, and clears it.  Never fails: when
- * formatting itself raises, the type's name is what is left.  Non-ASCII text
- * is UTF-8, what cannot be encoded is escaped. */
+ * prints them, without a final newline, and clears it; nothing when none is
+ * set.  Never fails: when formatting itself raises, or the text has no room,
+ * what is left is frames, type and text, as far as they can be had.  Non-ASCII
+ * text is UTF-8, what cannot be encoded is escaped. */
 void wsgi__traceback_take(wsgi__buf *out);
 
 #endif

@@ -1,0 +1,22 @@
+/*
+ * Python objects as text for people.  GIL held in every function.
+ *
+ * UTF-8; what cannot be encoded, such as a lone surrogate, is escaped.  None
+ * of these fails: an object that cannot be shown is "<TYPE>", and no exception
+ * is left set.  None may be set on entry.
+ */
+#ifndef WSGI_PYTHON_TEXT_H
+#define WSGI_PYTHON_TEXT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "base/buf.h"
+
+/* Appends str(object). */
+void wsgi__text_str(wsgi__buf *out, PyObject *object);
+
+/* Appends repr(object), cut after max characters. */
+void wsgi__text_repr(wsgi__buf *out, PyObject *object, Py_ssize_t max);
+
+#endif

@@ -177,7 +177,7 @@ wsgi__file_types_init(wsgi__file_types *types)
     if (!io)
         return -1;
     bool failed =
-        !(types->wrapper = (PyTypeObject *)PyType_FromSpec(&spec)) ||
+        !(types->wrapper = wsgi__type_new(&spec)) ||
         !(types->raw = PyObject_GetAttrString(io, "FileIO")) ||
         !(types->reader = PyObject_GetAttrString(io, "BufferedReader")) ||
         !(types->random = PyObject_GetAttrString(io, "BufferedRandom")) ||

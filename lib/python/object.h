@@ -32,14 +32,16 @@ Py_NewRef(PyObject *object)
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |                          \
      Py_TPFLAGS_DISALLOW_INSTANTIATION)
 
-/* A heap type of our own, which nobody can make objects of from Python.  New
- * reference, or NULL with an exception set. */
+/* A heap type of our own; nobody can make objects of it from Python unless it
+ * has a Py_tp_new.  New reference, or NULL with an exception set. */
 static inline PyTypeObject *
 wsgi__type_new(PyType_Spec *spec)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(spec);
+    if (!type && !PyErr_Occurred())
+        PyErr_NoMemory(); /* CPython 3.11 forgets it for the name's copy */
 #if PY_VERSION_HEX < 0x030A0000
-    if (type)
+    if (type && type->tp_new == PyBaseObject_Type.tp_new)
         type->tp_new = NULL; /* what DISALLOW_INSTANTIATION does later */
 #endif
     return type;

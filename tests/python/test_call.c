@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "python/call.h"
+#include "support/pymem.h"
 #include "support/request.h"
 
 TestSuite(call, .init = python_start, .fini = python_stop);
@@ -876,4 +877,112 @@ Test(call, stands_every_failing_allocation)
     }
     Py_DECREF(callable);
     tear_down(&f);
+}
+
+/* An application in C, so that the allocations that fail are the call's and not
+ * the interpreter's: it reads, complains, answers and writes. */
+static PyObject *
+c_app(PyObject *blocks, PyObject *args)
+{
+    PyObject *environ_dict, *start, *write = NULL, *headers = NULL;
+    PyObject *input, *errors, *read = NULL, *said = NULL, *written = NULL;
+    if (!PyArg_ParseTuple(args, "OO", &environ_dict, &start))
+        return NULL;
+    input = PyDict_GetItemString(environ_dict, "wsgi.input");
+    errors = PyDict_GetItemString(environ_dict, "wsgi.errors");
+    if (!input || !errors) { /* the look-up itself was out of memory */
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if ((read = PyObject_CallMethod(input, "readlines", NULL)) &&
+        (said = PyObject_CallMethod(errors, "write", "s", "begun")) &&
+        (headers = Py_BuildValue("[(ss)(ss)]", "A", "b", "C", "d")) &&
+        (write = PyObject_CallFunction(start, "sO", "200 OK", headers)))
+        written = PyObject_CallFunction(write, "y", "w");
+    Py_XDECREF(read);
+    Py_XDECREF(said);
+    Py_XDECREF(headers);
+    Py_XDECREF(write);
+    Py_XDECREF(written);
+    return written ? PyObject_GetIter(blocks) : NULL;
+}
+
+static PyMethodDef c_app_method = { "app", c_app, METH_VARARGS, NULL };
+
+static int
+keep_write(wsgi__call_sink *sink, PyObject *bytes)
+{
+    (void)sink;
+    cr_expect(PyBytes_GET_SIZE(bytes) == 1);
+    return 0;
+}
+
+static void
+ignore_log(void *user, wsgi_log_level level, const char *entry)
+{
+    (void)user, (void)level, (void)entry;
+}
+
+/* Steps, END or ERROR included; an exception may be left set. */
+static int
+run_quietly(wsgi__app *app)
+{
+    static const request_text text = {
+        .method = "POST", .headers = { "X_A: b", "Content-Length: 4" }
+    };
+    static wsgi__call_sink sink = { keep_write };
+    request_fake fake;
+    wsgi__body body;
+    wsgi__body_init(&body, 1024);
+    cr_assert_eq(wsgi__body_append(&body, "a\nb\n", 4), 0);
+    int steps = 0;
+    wsgi__call *call =
+        wsgi__call_new(app, request_fill(&fake, &text), &conn, &body, &sink);
+    if (call) {
+        wsgi__step step;
+        do {
+            wsgi__call_chunk chunk;
+            step = wsgi__call_next(call, &chunk);
+            Py_XDECREF(chunk.bytes);
+            steps++;
+        } while (step < WSGI__STEP_END);
+        cr_expect_eq(step == WSGI__STEP_ERROR, PyErr_Occurred() != NULL);
+        wsgi__call_close(call);
+        wsgi__call_free(call);
+    }
+    wsgi__body_free(&body);
+    return steps;
+}
+
+/* Each allocation of Python's on the way of a call fails once: it raises, and
+ * nothing stays behind (which a sanitizer sees). */
+Test(call, stands_every_failing_allocation_of_python)
+{
+    static const wsgi__log log = { WSGI_LOG_ERROR, ignore_log, NULL };
+    PyObject *blocks = Py_BuildValue("[yyy]", "a", "", "b");
+    PyObject *callable = PyCFunction_New(&c_app_method, blocks);
+    Py_ssize_t references = Py_REFCNT(blocks);
+    bool reached = true;
+    long failed = 0;
+    for (long nth = 1; reached; nth++) {
+        pymem_fail_nth(nth);
+        wsgi__app *app = new_app(callable, &log);
+        int steps = app ? run_quietly(app) : 0;
+        reached = pymem_stop();
+        if (!PyErr_Occurred())
+            cr_expect_eq(steps, 3, "allocation %ld: %d steps", nth, steps);
+        else if (++failed)
+            cr_expect(python_raised(PyExc_MemoryError, ""), "allocation %ld",
+                      nth);
+        /* Afterwards it works as ever. */
+        if (app) {
+            cr_expect_eq(run_quietly(app), 3, "after allocation %ld", nth);
+            cr_expect(python_quiet(), "after allocation %ld", nth);
+        }
+        wsgi__app_free(app);
+        cr_expect_eq(Py_REFCNT(blocks), references, "allocation %ld", nth);
+    }
+    cr_expect_gt(failed, 100, "only %ld allocations failed", failed);
+    Py_DECREF(callable);
+    Py_DECREF(blocks);
 }

@@ -143,8 +143,7 @@ Test(errors, cuts_long_lines)
     static const char *const codes[] = {
         "e.write('x' * 200000 + '\\n')",
         "for i in range(200): e.write('x' * 1000)\ne.flush()",
-        "e.write('x' * 60000); e.write('x' * 60000); "
-        "e.write('x' * 80000 + '\\n')",
+        "for n in 60000, 60000, 80000: e.write('x' * n)\ne.flush()",
     };
     PyObject *module = python_module("long", "");
     PyObject *errors = new_errors(module, &collecting);

@@ -13,8 +13,7 @@
 typedef struct wsgi__app_settings {
     bool multithread, multiprocess; /* wsgi.*: must be true to the facts */
     const char *software;           /* SERVER_SOFTWARE */
-    const wsgi__log
-        *log; /* for wsgi.errors; outlives the app or is replaced */
+    const wsgi__log *log;           /* for wsgi.errors; outlives the app */
 } wsgi__app_settings;
 
 typedef struct wsgi__app wsgi__app;
@@ -23,7 +22,8 @@ typedef struct wsgi__app wsgi__app;
 wsgi__app *wsgi__app_new(PyObject *callable,
                          const wsgi__app_settings *settings);
 
-/* Objects that the application kept (environ, wsgi.errors) stay valid. */
+/* After every call of it was freed.  Objects that the application kept stay
+ * valid: wsgi.errors writes to stderr, start_response() and write() raise. */
 void wsgi__app_free(wsgi__app *app);
 
 #endif

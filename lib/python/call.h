@@ -20,6 +20,7 @@
 #include "http/response.h"
 #include "http/vars.h"
 #include "python/app.h"
+#include "python/start_response.h"
 
 typedef struct wsgi__call wsgi__call;
 
@@ -29,13 +30,6 @@ typedef enum wsgi__step {
     WSGI__STEP_END,
     WSGI__STEP_ERROR /* raised; the exception is set */
 } wsgi__step;
-
-/* Where write() puts its bytes: called with the GIL held, in the middle of the
- * application.  The head is final from then on (wsgi__call_response()).
- * Nonzero raises RuntimeError in the application. */
-typedef struct wsgi__call_sink {
-    int (*write)(struct wsgi__call_sink *sink, PyObject *bytes);
-} wsgi__call_sink;
 
 typedef struct wsgi__call_chunk {
     PyObject *bytes; /* DATA: a new reference */
@@ -53,7 +47,8 @@ wsgi__call *wsgi__call_new(wsgi__app *app, const wsgi__request *req,
 
 /* The first step calls the application.  The head is final when the first step
  * other than ERROR returns: start_response() raises exc_info from then on.
- * Empty blocks are passed over.  What the application got wrong (no
+ * Empty blocks are passed over.  Nothing but close() and free() follows END or
+ * ERROR.  What the application got wrong (no
  * start_response, str for bytes, ...) is ERROR, with an exception whose text
  * names the rule and what to write instead. */
 wsgi__step wsgi__call_next(wsgi__call *call, wsgi__call_chunk *chunk);
@@ -63,14 +58,19 @@ wsgi__step wsgi__call_next(wsgi__call *call, wsgi__call_chunk *chunk);
 bool wsgi__call_is_gathered(const wsgi__call *call);
 
 /* NULL until start_response was called; final as said above.  Lives as long as
- * the call. */
+ * the call.  known_length is set when the head becomes final by a step: the sum
+ * of a list or tuple, what is left of a file, 0 when there was no block; -1
+ * otherwise, and always when write() was used. */
 const wsgi__response *wsgi__call_response(const wsgi__call *call);
 
-/* Runs close() of the iterable, once; later calls do nothing.  -1 with the
- * exception set when it raised. */
+/* Ends the call: runs close() of the iterable, once, whatever came before;
+ * later calls do nothing.  start_response() and write() raise from then on.  -1
+ * with the exception set when close() raised.  An exception that is set before
+ * stays set, and becomes the context of that of close(). */
 int wsgi__call_close(wsgi__call *call);
 
-/* After close(). */
+/* Closes it if nobody has; what close() raises then goes to
+ * sys.unraisablehook. */
 void wsgi__call_free(wsgi__call *call);
 
 #endif

@@ -1,12 +1,19 @@
 target_sources(wsgi_objects PRIVATE
+  python/app.c
   python/appspec.c
+  python/call.c
   python/callable.c
+  python/environ.c
+  python/errors.c
+  python/file_wrapper.c
   python/gil.c
   python/hints.c
   python/importer.c
+  python/input.c
   python/interpreter.c
   python/loading.c
   python/module.c
+  python/start_response.c
   python/text.c
   python/traceback.c
   python/venv.c)

@@ -1,0 +1,376 @@
+#include "python/environ.h"
+
+#include <wsgi/wsgi.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "python/object.h"
+
+/* ---- Remembered text ---------------------------------------------------- */
+
+/* Keys are found by a hash of their bytes in one of SETS sets of WAYS.  With
+ * each key go its latest values, as those of one header recur among
+ * themselves: User-Agent, Host, Accept.  Longer values are not worth it. */
+#define SETS 64
+#define WAYS 4
+#define VALUES 4
+#define LONGEST_KEY 64
+#define LONGEST_VALUE 256
+
+typedef struct entry {
+    PyObject *key; /* NULL: free */
+    PyObject *values[VALUES];
+    bool forgets; /* never remember values of this key */
+} entry;
+
+/* From what most clients send.  Interned, so that an application's own
+ * environ["HTTP_HOST"] is found by identity.  Others are not: an interned str
+ * may live for ever (CPython 3.12). */
+static const char *const known_keys[] = {
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REQUEST_URI",
+    "RAW_URI",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "HTTPS",
+    "CONTENT_TYPE",
+    "CONTENT_LENGTH",
+    "HTTP_HOST",
+    "HTTP_CONNECTION",
+    "HTTP_CACHE_CONTROL",
+    "HTTP_SEC_CH_UA",
+    "HTTP_SEC_CH_UA_MOBILE",
+    "HTTP_SEC_CH_UA_PLATFORM",
+    "HTTP_DNT",
+    "HTTP_UPGRADE_INSECURE_REQUESTS",
+    "HTTP_USER_AGENT",
+    "HTTP_ACCEPT",
+    "HTTP_SEC_FETCH_SITE",
+    "HTTP_SEC_FETCH_MODE",
+    "HTTP_SEC_FETCH_USER",
+    "HTTP_SEC_FETCH_DEST",
+    "HTTP_ACCEPT_ENCODING",
+    "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_ACCEPT_CHARSET",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_MATCH",
+    "HTTP_RANGE",
+    "HTTP_REFERER",
+    "HTTP_ORIGIN",
+    "HTTP_PRIORITY",
+    "HTTP_PRAGMA",
+    "HTTP_TE",
+    "HTTP_VIA",
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PREFIX",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_REQUEST_ID",
+    "HTTP_X_REQUESTED_WITH",
+    "HTTP_TRACEPARENT",
+    "HTTP_KEEP_ALIVE",
+};
+
+/* Their values are secrets, which should not outlive the request. */
+static const char *const secret_keys[] = {
+    "HTTP_COOKIE",
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_CSRFTOKEN",
+    "HTTP_X_API_KEY",
+};
+
+/* Set for each request, so that the copy of the template has room for them:
+ * measured, growing the dict twice costs more than copying a larger one. */
+static const char *const always_set[] = {
+    "REQUEST_METHOD",  "SCRIPT_NAME", "PATH_INFO",   "QUERY_STRING",
+    "REQUEST_URI",     "RAW_URI",     "SERVER_NAME", "SERVER_PORT",
+    "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme",
+    "wsgi.input",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+struct wsgi__environ {
+    PyObject *template;
+    PyObject *url_scheme, *input; /* keys */
+    PyObject *http, *https;
+    wsgi__buf scratch;
+    bool warned; /* of a name with '_' */
+    wsgi__lock lock;
+    entry entries[SETS * WAYS];
+};
+
+/* Lengths, first and last bytes tell keys and values apart well enough; that
+ * clients can make them collide costs a str each, no more. */
+static size_t
+hash(wsgi__span text)
+{
+    uint64_t head = 0, tail = 0;
+    if (text.len >= 8) {
+        memcpy(&head, text.ptr, 8);
+        memcpy(&tail, text.ptr + text.len - 8, 8);
+    } else if (text.len > 0) {
+        memcpy(&head, text.ptr, text.len);
+    }
+    uint64_t mixed = (head ^ text.len) * 0x9E3779B97F4A7C15u;
+    mixed = (mixed ^ (mixed >> 32) ^ tail) * 0xC2B2AE3D27D4EB4Fu;
+    return (size_t)(mixed >> 40);
+}
+
+/* Everything remembered is latin-1: one byte a character. */
+static bool
+str_is(PyObject *str, wsgi__span text)
+{
+    return (size_t)PyUnicode_GET_LENGTH(str) == text.len &&
+           memcmp(PyUnicode_1BYTE_DATA(str), text.ptr, text.len) == 0;
+}
+
+static PyObject *
+new_str(wsgi__span text)
+{
+    return PyUnicode_DecodeLatin1(text.ptr, (Py_ssize_t)text.len, NULL);
+}
+
+static void
+entry_clear(entry *slot)
+{
+    Py_CLEAR(slot->key);
+    for (size_t i = 0; i < VALUES; i++)
+        Py_CLEAR(slot->values[i]);
+    slot->forgets = false;
+}
+
+/* The entry of a key, or the one that it may take: a free one, else the last
+ * of its set. */
+static entry *
+entry_find(wsgi__environ *maker, wsgi__span key)
+{
+    entry *set = &maker->entries[hash(key) % SETS * WAYS];
+    size_t i = 0;
+    while (i < WAYS - 1 && set[i].key && !str_is(set[i].key, key))
+        i++;
+    return &set[i];
+}
+
+/* The entry that has the key, or NULL with an exception set.  NULL without one
+ * for a key that is not remembered. */
+static entry *
+entry_of(wsgi__environ *maker, wsgi__span key)
+{
+    if (key.len > LONGEST_KEY)
+        return NULL;
+    entry *slot = entry_find(maker, key);
+    if (slot->key && str_is(slot->key, key))
+        return slot;
+    PyObject *str = new_str(key);
+    if (!str)
+        return NULL;
+    entry_clear(slot);
+    slot->key = str;
+    return slot;
+}
+
+/* New reference. */
+static PyObject *
+value_of(entry *slot, wsgi__span value)
+{
+    if (!slot || slot->forgets || value.len > LONGEST_VALUE)
+        return new_str(value);
+    PyObject **known = &slot->values[hash(value) % VALUES];
+    if (!*known || !str_is(*known, value)) {
+        PyObject *str = new_str(value);
+        if (!str)
+            return NULL;
+        Py_XDECREF(*known);
+        *known = str;
+    }
+    return Py_NewRef(*known);
+}
+
+static int
+know_key(wsgi__environ *maker, const char *key, bool forgets)
+{
+    PyObject *str = PyUnicode_InternFromString(key);
+    if (!str)
+        return -1;
+    entry *slot = entry_find(maker, wsgi__span_of(key));
+    entry_clear(slot);
+    slot->key = str;
+    slot->forgets = forgets;
+    return 0;
+}
+
+static int
+know_keys(wsgi__environ *maker)
+{
+    for (size_t i = 0; i < COUNT(known_keys); i++)
+        if (know_key(maker, known_keys[i], false) < 0)
+            return -1;
+    for (size_t i = 0; i < COUNT(secret_keys); i++)
+        if (know_key(maker, secret_keys[i], true) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- The maker ---------------------------------------------------------- */
+
+/* A key of the template that each request sets anew. */
+static int
+reserve_key(PyObject *template, const char *key, PyObject *empty)
+{
+    PyObject *str = PyUnicode_InternFromString(key);
+    int failed = str ? PyDict_SetItem(template, str, empty) : -1;
+    Py_XDECREF(str);
+    return failed;
+}
+
+static PyObject *
+new_template(PyObject *base)
+{
+    PyObject *template = PyDict_Copy(base);
+    PyObject *empty = PyUnicode_FromStringAndSize(NULL, 0);
+    int failed = template && empty ? 0 : -1;
+    for (size_t i = 0; i < COUNT(always_set) && !failed; i++)
+        failed = reserve_key(template, always_set[i], empty);
+    Py_XDECREF(empty);
+    if (failed)
+        Py_CLEAR(template);
+    return template;
+}
+
+wsgi__environ *
+wsgi__environ_new(PyObject *base)
+{
+    wsgi__environ *maker = wsgi__mem_zero(1, sizeof(*maker));
+    if (!maker) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    /* Above what vars asks for with the largest head and most fields. */
+    wsgi__buf_init(&maker->scratch, 4 * 1024 * 1024);
+    if (!(maker->template = new_template(base)) ||
+        !(maker->url_scheme = PyUnicode_InternFromString("wsgi.url_scheme")) ||
+        !(maker->input = PyUnicode_InternFromString("wsgi.input")) ||
+        !(maker->http = PyUnicode_InternFromString("http")) ||
+        !(maker->https = PyUnicode_InternFromString("https")) ||
+        know_keys(maker) < 0) {
+        wsgi__environ_free(maker);
+        return NULL;
+    }
+    return maker;
+}
+
+void
+wsgi__environ_free(wsgi__environ *maker)
+{
+    if (!maker)
+        return;
+    for (size_t i = 0; i < COUNT(maker->entries); i++)
+        entry_clear(&maker->entries[i]);
+    Py_CLEAR(maker->template);
+    Py_CLEAR(maker->url_scheme);
+    Py_CLEAR(maker->input);
+    Py_CLEAR(maker->http);
+    Py_CLEAR(maker->https);
+    wsgi__buf_free(&maker->scratch);
+    wsgi__mem_free(maker);
+}
+
+/* ---- One environ -------------------------------------------------------- */
+
+typedef struct making {
+    wsgi__environ *maker;
+    PyObject *dict;
+} making;
+
+/* For wsgi__vars_each(): nonzero with an exception set. */
+static int
+set_variable(void *user, wsgi__span key, wsgi__span value)
+{
+    const making *to = user;
+    PyObject *name = NULL, *text = NULL;
+    int failed = -1;
+
+    entry *slot = entry_of(to->maker, key);
+    if (!slot && PyErr_Occurred())
+        goto done;
+    name = slot ? Py_NewRef(slot->key) : new_str(key);
+    text = value_of(slot, value);
+    if (name && text)
+        failed = PyDict_SetItem(to->dict, name, text);
+done:
+    Py_XDECREF(name);
+    Py_XDECREF(text);
+    return failed;
+}
+
+/* Nothing of Python runs between the first variable and the last: the scratch
+ * and the entries are this request's alone. */
+static int
+set_variables(wsgi__environ *maker, PyObject *dict, const wsgi__request *req,
+              const wsgi__conn_info *conn, int64_t body_length,
+              const wsgi__header **dropped)
+{
+    making target = { maker, dict };
+    WSGI__LOCK(&maker->lock);
+    int status = wsgi__vars_each(req, conn, body_length, &maker->scratch,
+                                 dropped, set_variable, &target);
+    WSGI__UNLOCK(&maker->lock);
+    if (status == 0)
+        return 0;
+    if (!PyErr_Occurred()) {
+        if (status == WSGI_ERR_INVALID)
+            PyErr_SetString(PyExc_ValueError,
+                            "the path of the request has a NUL");
+        else
+            PyErr_NoMemory();
+    }
+    return -1;
+}
+
+static void
+warn_dropped(wsgi__environ *maker, const wsgi__header *header,
+             const wsgi__log *log)
+{
+    if (maker->warned)
+        return;
+    maker->warned = true;
+    wsgi__buf name;
+    wsgi__buf_init(&name, 64 * 1024);
+    if (wsgi__buf_escape(&name, header->name) < 0)
+        wsgi__buf_puts(&name, "?");
+    wsgi__log_printf(log, WSGI_LOG_WARNING,
+                     "request header %s was dropped for the '_' in its name, "
+                     "which cannot be told from '-' in environ; said once",
+                     wsgi__buf_str(&name));
+    wsgi__buf_free(&name);
+}
+
+PyObject *
+wsgi__environ_make(wsgi__environ *maker, const wsgi__request *req,
+                   const wsgi__conn_info *conn, int64_t body_length,
+                   PyObject *input, const wsgi__log *log)
+{
+    const wsgi__header *dropped = NULL;
+    PyObject *dict = PyDict_Copy(maker->template);
+    if (!dict)
+        return NULL;
+    if (set_variables(maker, dict, req, conn, body_length, &dropped) < 0 ||
+        PyDict_SetItem(dict, maker->url_scheme,
+                       conn->https ? maker->https : maker->http) < 0 ||
+        PyDict_SetItem(dict, maker->input, input) < 0)
+        Py_CLEAR(dict);
+    if (dropped)
+        warn_dropped(maker, dropped, log);
+    return dict;
+}

@@ -26,7 +26,7 @@ EXAMPLES = HERE.parent.parent / "examples" / "apps"
 
 # How long anything may take before it counts as hanging.  Not a demand on
 # speed: sanitizers and busy machines stay far below it.
-TIMEOUT = 30
+TIMEOUT = float(os.environ.get("E2E_TIMEOUT", 30))
 STOP_TIMEOUT = 10
 
 SANITIZER_REPORT = re.compile(

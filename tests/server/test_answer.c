@@ -1,5 +1,6 @@
 /* What goes into the output queue, without a socket. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 

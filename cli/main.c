@@ -228,22 +228,24 @@ take_pidfile(program *self)
     return DONE;
 }
 
+/* One line that says what is served, and where. */
 static void
 greet(program *self)
 {
+    char line[MESSAGE];
     const char *address;
+    text out;
 
-    errorlog_printf(&self->errors, WSGI_LOG_INFO,
-                    "wsgid %s serves %s with Python %s (pid %ld)",
-                    WSGI_VERSION, self->options.app, interp_version(),
-                    (long)getpid());
+    text_init(&out, line, sizeof(line));
+    text_puts(&out, "Serving ");
+    text_puts(&out, self->options.app);
     for (size_t i = 0; (address = wsgi_server_address(self->server, i)); i++) {
-        char url[512];
-        text line;
-        text_init(&line, url, sizeof(url));
-        banner_url(&line, address);
-        errorlog_printf(&self->errors, WSGI_LOG_INFO, "Listening at %s", url);
+        text_puts(&out, i ? ", " : " at ");
+        banner_url(&out, address);
     }
+    errorlog_printf(&self->errors, WSGI_LOG_INFO,
+                    "%s with wsgid %s, Python %s (pid %ld)", line,
+                    WSGI_VERSION, interp_version(), (long)getpid());
     if (!self->errors.file.path && isatty(STDERR_FILENO))
         errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
 }

@@ -596,14 +596,22 @@ unlink_own(const wsgi__listener *listener)
 }
 
 void
+wsgi__listener_close(wsgi__listener *listener, bool unlink_file)
+{
+    if (listener->io.fd < 0)
+        return;
+    if (unlink_file && listener->unlink_path)
+        unlink_own(listener);
+    close(listener->io.fd);
+    listener->io.fd = -1;
+}
+
+void
 wsgi__listener_free(wsgi__listener *listener, bool unlink_file)
 {
     if (!listener)
         return;
-    if (unlink_file && listener->unlink_path)
-        unlink_own(listener);
-    if (listener->io.fd >= 0)
-        close(listener->io.fd);
+    wsgi__listener_close(listener, unlink_file);
     wsgi__mem_free(listener->unlink_path);
     wsgi__mem_free(listener->text);
     wsgi__mem_free(listener);

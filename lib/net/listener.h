@@ -51,8 +51,12 @@ int wsgi__listener_open(const wsgi__address *address,
 int wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
                          wsgi__listener **listener, wsgi__buf *error);
 
-/* Closes, and removes the file of a Unix socket that open made, unless forked
- * processes go on with it: unlink_file says. */
+/* Stops listening: new clients are refused.  Removes the file of a Unix socket
+ * that open made, unless forked processes go on with it: unlink_file says.
+ * What describes the listener stays, for connections that came through it. */
+void wsgi__listener_close(wsgi__listener *listener, bool unlink_file);
+
+/* Closes and frees. */
 void wsgi__listener_free(wsgi__listener *listener, bool unlink_file);
 
 /* A new connection's fd, or -1 with errno: EAGAIN when there is none, EMFILE,

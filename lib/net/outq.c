@@ -154,12 +154,25 @@ wsgi__outq_lend(wsgi__outq *q, const void *data, size_t len,
                                .owner = owner });
 }
 
+/* Many small pieces of one file, as write() spills them, are one range. */
+static bool
+continues(const segment *s, int fd, off_t at)
+{
+    return s->kind == FILE_RANGE && s->fd == fd && !s->release &&
+           s->at + (off_t)s->len == at;
+}
+
 int
 wsgi__outq_file(wsgi__outq *q, int fd, off_t at, uint64_t len,
                 wsgi__release_fn release, void *owner)
 {
     if (at < 0 || len > (uint64_t)(INT64_MAX - at))
         return WSGI_ERR_INVALID;
+    if (!release && q->last && continues(q->last, fd, at)) {
+        q->last->len += len;
+        q->pending += len;
+        return WSGI_OK;
+    }
     return push(q, &(segment){ .kind = FILE_RANGE,
                                .fd = fd,
                                .at = at,

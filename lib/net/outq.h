@@ -30,8 +30,9 @@ void wsgi__outq_free(wsgi__outq *q); /* releases everything; q is empty */
 int wsgi__outq_copy(wsgi__outq *q, const void *data, size_t len);
 int wsgi__outq_lend(wsgi__outq *q, const void *data, size_t len,
                     wsgi__release_fn release, void *owner);
-/* len bytes of a regular file from offset `at`.  release may be NULL.  By
- * sendfile where stream and file can, else through memory, 64 KiB at a time.
+/* len bytes of a regular file from offset `at`.  release may be NULL: such
+ * ranges that continue each other become one.  By sendfile where stream and
+ * file can, else through memory, 64 KiB at a time.
  * WSGI_ERR_INVALID when at + len is past what a file can have. */
 int wsgi__outq_file(wsgi__outq *q, int fd, off_t at, uint64_t len,
                     wsgi__release_fn release, void *owner);

@@ -237,6 +237,8 @@ log_write_failure(const wsgi__conn *conn, int result)
 static void
 await_room(wsgi__conn *conn, bool progress)
 {
+    /* In the run phase the loop's clock is as old as the application's call. */
+    wsgi__loop_refresh(conn->set->loop);
     if (is_reading(conn))
         watch(conn, WSGI__READ | WSGI__WRITE);
     else if (conn->state != WSGI__CONN_WRITE || progress)

@@ -111,6 +111,18 @@ empty_accept_queue(wsgi_server *server, wsgi__listener *listener)
             return;
 }
 
+/* From here on clients are refused by the kernel, and a load balancer or the
+ * next server on the same address gets them. */
+static void
+stop_listening(wsgi_server *server)
+{
+    bool ours = server->bound_by == getpid();
+    accept_more(server, false);
+    wsgi__loop_disarm(server->loop, &server->accept_pause);
+    for (size_t i = 0; i < server->n_listeners; i++)
+        wsgi__listener_close(server->listeners[i], ours);
+}
+
 static void
 begin_drain(wsgi_server *server)
 {
@@ -121,8 +133,7 @@ begin_drain(wsgi_server *server)
     wsgi__conns_drain(&server->conns);
     for (size_t i = 0; i < server->n_listeners; i++)
         empty_accept_queue(server, server->listeners[i]);
-    accept_more(server, false);
-    wsgi__loop_disarm(server->loop, &server->accept_pause);
+    stop_listening(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
 }
@@ -145,10 +156,8 @@ obey_stop(wsgi_server *server)
 {
     switch (atomic_load(&server->stop_asked)) {
     case WSGI__STOP_NOW:
-        if (server->phase == WSGI__SERVER_SERVING) {
-            server->phase = WSGI__SERVER_DRAINING;
-            accept_more(server, false);
-        }
+        server->phase = WSGI__SERVER_DRAINING;
+        stop_listening(server);
         wsgi__conns_close_all(&server->conns);
         break;
     case WSGI__STOP_DRAIN:
@@ -286,8 +295,7 @@ wsgi__server_close(wsgi_server *server)
     wsgi__executor *ex = server->executor;
     if (!ex)
         return;
-    accept_more(server, false);
-    wsgi__loop_disarm(server->loop, &server->accept_pause);
+    stop_listening(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
@@ -336,8 +344,10 @@ run_ready(wsgi_server *server)
     for (int i = 0; i < ROUNDS_PER_TURN; i++) {
         ex->ops->run(ex);
         if (!wsgi__conns_continue(&server->conns))
-            return;
+            break;
     }
+    /* The application took its time: deadlines start from now. */
+    wsgi__loop_refresh(server->loop);
 }
 
 static bool

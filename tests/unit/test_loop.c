@@ -24,8 +24,9 @@
 
 #define N(table) (sizeof(table) / sizeof(*(table)))
 
-/* Ours are called in place of the C library's, to count. */
-static int n_epoll_ctl, n_settime, n_clock;
+/* Ours are called in place of the C library's, to count; per thread, since
+ * Criterion has threads of its own. */
+static _Thread_local int n_epoll_ctl, n_settime, n_clock;
 
 int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
@@ -692,11 +693,14 @@ static wsgi__loop *woken;
 static void
 on_signal(int number)
 {
+    int before = errno;
+
     (void)number;
     errno = 12345;
     wsgi__loop_wake(woken);
     if (errno != 12345)
         abort();
+    errno = before;
 }
 
 /* The signal comes while it waits, or before; it returns in both cases. */

@@ -415,6 +415,22 @@ Test(outq, what_is_empty_is_released_at_once)
     script_stream_free(&s);
 }
 
+Test(outq, ranges_that_continue_each_other_are_one)
+{
+    wsgi__outq q = { 0 };
+
+    cr_assert_eq(wsgi__outq_file(&q, 7, 0, 10, NULL, NULL), WSGI_OK);
+    cr_assert_eq(wsgi__outq_file(&q, 7, 10, 5, NULL, NULL), WSGI_OK);
+    cr_expect_eq(q.first, q.last, "continued");
+    cr_assert_eq(wsgi__outq_file(&q, 7, 16, 5, NULL, NULL), WSGI_OK);
+    cr_expect_neq(q.first, q.last, "a gap");
+    void *second = q.last;
+    cr_assert_eq(wsgi__outq_file(&q, 8, 21, 5, NULL, NULL), WSGI_OK);
+    cr_expect_neq((void *)q.last, second, "another file");
+    cr_expect_eq(wsgi__outq_pending(&q), 25);
+    wsgi__outq_free(&q);
+}
+
 Test(outq, refuses_ranges_no_file_can_have)
 {
     int releases = 0;

@@ -1,0 +1,414 @@
+/* The public API, with Python and over real sockets. */
+#include "support/python.h"
+
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <wsgi/python.h>
+
+#include "base/mem.h"
+
+#define HELLO                                                                 \
+    "def app(environ, start_response):\n"                                     \
+    "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"        \
+    "    return [b'hello ' + environ['PATH_INFO'].encode()]\n"
+
+static void
+quiet(void *user, wsgi_log_level level, const char *entry)
+{
+    (void)user;
+    (void)level;
+    (void)entry;
+}
+
+/* A server of the application in `source`, bound to a free port. */
+static wsgi_server *
+new_server(const char *source)
+{
+    wsgi_server *server = wsgi_server_new();
+    cr_assert_not_null(server);
+    wsgi_server_set_log(server, WSGI_LOG_ERROR, quiet, NULL);
+    PyObject *app = support_python_attr(source, "app");
+    cr_assert_eq(wsgi_server_set_app_object(server, app), WSGI_OK, "%s",
+                 wsgi_server_error(server));
+    Py_DECREF(app);
+    cr_assert_eq(wsgi_server_bind(server, "127.0.0.1:0"), WSGI_OK, "%s",
+                 wsgi_server_error(server));
+    return server;
+}
+
+static int
+connect_to(const wsgi_server *server)
+{
+    const char *address = wsgi_server_address(server, 0);
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
+    };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    return fd;
+}
+
+/* Asks and reads until the server closes; the answer is the caller's. */
+static char *
+ask(const wsgi_server *server, const char *target)
+{
+    char *text = calloc(1, 65536);
+    size_t len = 0;
+    int fd = connect_to(server);
+    dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            target);
+    for (ssize_t n; len < 65535 && (n = read(fd, text + len, 65535 - len)) > 0;)
+        len += (size_t)n;
+    close(fd);
+    return text;
+}
+
+/* ---- Serving ------------------------------------------------------------ */
+
+static void *
+serve(void *user)
+{
+    return (void *)(intptr_t)wsgi_server_serve(user);
+}
+
+Test(server, serves_from_a_thread_and_stops_from_another)
+{
+    support_python_start();
+    wsgi_server *server = new_server(HELLO);
+    pthread_t thread;
+    void *status, *gil = support_python_release();
+
+    cr_assert_eq(pthread_create(&thread, NULL, serve, server), 0);
+    for (int i = 0; i < 3; i++) {
+        char *got = ask(server, "/thread");
+        cr_expect(strstr(got, "\r\n\r\nhello /thread"), "%s", got);
+        free(got);
+    }
+    wsgi_server_stop(server, WSGI_STOP_DRAIN);
+    pthread_join(thread, &status);
+    cr_expect_eq((int)(intptr_t)status, WSGI_OK);
+    support_python_regain(gil);
+    cr_expect_eq(wsgi_server_serve(server), WSGI_ERR_STATE, "once only");
+    wsgi_server_free(server);
+}
+
+static wsgi_server *signalled;
+
+static void
+on_signal(int number)
+{
+    (void)number;
+    wsgi_server_stop(signalled, WSGI_STOP_DRAIN);
+}
+
+Test(server, stops_from_a_signal_handler)
+{
+    support_python_start();
+    signalled = new_server(HELLO);
+    signal(SIGALRM, on_signal);
+    alarm(1);
+    /* The GIL is held here: serving gives it back, and takes it again. */
+    cr_expect_eq(wsgi_server_serve(signalled), WSGI_OK);
+    cr_expect_eq(PyLong_AsLong(support_python_eval("6 * 7")), 42);
+    wsgi_server_free(signalled);
+}
+
+Test(server, a_stop_before_serving_is_not_forgotten)
+{
+    support_python_start();
+    wsgi_server *server = new_server(HELLO);
+    wsgi_server_stop(server, WSGI_STOP_NOW);
+    wsgi_server_stop(server, WSGI_STOP_DRAIN);
+    cr_expect_eq(wsgi_server_serve(server), WSGI_OK);
+    wsgi_server_free(server);
+}
+
+/* ---- A host's own loop -------------------------------------------------- */
+
+static void *
+ask_in_thread(void *user)
+{
+    return ask(user, "/own-loop");
+}
+
+Test(server, one_descriptor_is_the_whole_contract)
+{
+    support_python_start();
+    wsgi_server *server = new_server(HELLO);
+    cr_expect_eq(wsgi_server_fd(server), -1, "not before the start");
+    cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_ERR_STATE);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK, "%s",
+                 wsgi_server_error(server));
+
+    pthread_t client;
+    void *got = NULL;
+    pthread_create(&client, NULL, ask_in_thread, server);
+    struct pollfd watched = {wsgi_server_fd(server), POLLIN, 0};
+    cr_assert_geq(watched.fd, 0);
+    for (int turns = 0; turns < 20; turns++) {
+        if (poll(&watched, 1, 500) == 0)
+            break; /* nothing left to do */
+        cr_assert_eq(wsgi_server_dispatch(server, 0), WSGI_OK);
+    }
+    pthread_join(client, &got);
+    cr_expect(strstr(got, "hello /own-loop"), "%s", (char *)got);
+    free(got);
+
+    wsgi_server_stop(server, WSGI_STOP_DRAIN);
+    cr_expect_eq(poll(&watched, 1, 1000), 1, "the stop shows in the fd");
+    int status = WSGI_OK;
+    for (int i = 0; i < 100 && status == WSGI_OK; i++)
+        status = wsgi_server_dispatch(server, 100);
+    cr_expect_eq(status, WSGI_STOPPED);
+    cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_STOPPED);
+    wsgi_server_free(server);
+}
+
+/* A stream of more blocks than fit in one turn: dispatch leaves the
+ * descriptor readable while anything is left to do. */
+Test(server, the_descriptor_is_readable_while_work_is_left)
+{
+    support_python_start();
+    wsgi_server *server =
+        new_server("def app(environ, start_response):\n"
+                   "    start_response('200 OK', [])\n"
+                   "    return (b'x' for _ in range(1000))\n");
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    struct pollfd watched[2] = {{wsgi_server_fd(server), POLLIN, 0},
+                                {fd, POLLIN, 0}};
+    char block[65536];
+    size_t total = 0;
+    for (;;) {
+        cr_assert_gt(poll(watched, 2, 5000), 0, "stalled after %zu bytes",
+                     total);
+        if (watched[0].revents)
+            cr_assert_eq(wsgi_server_dispatch(server, 0), WSGI_OK);
+        if (!watched[1].revents)
+            continue;
+        ssize_t n = read(fd, block, sizeof(block));
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+    }
+    cr_expect_gt(total, (size_t)1000 * 6);
+    close(fd);
+    wsgi_server_free(server);
+}
+
+/* ---- Mistakes ----------------------------------------------------------- */
+
+Test(server, errors_name_the_thing)
+{
+    support_python_start();
+    wsgi_server *server = wsgi_server_new();
+    static const struct {
+        const char *address;
+        int status;
+    } addresses[] = {
+        {"", WSGI_ERR_ADDRESS},
+        {"8000", WSGI_ERR_ADDRESS},
+        {"127.0.0.1:99999", WSGI_ERR_ADDRESS},
+        {"unix:/no/such/folder/socket", WSGI_ERR_BIND},
+        {"fd://987", WSGI_ERR_BIND},
+    };
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+        cr_expect_eq(wsgi_server_bind(server, addresses[i].address),
+                     addresses[i].status, "%s", addresses[i].address);
+        cr_expect(strstr(wsgi_server_error(server), addresses[i].address),
+                  "%s: %s", addresses[i].address, wsgi_server_error(server));
+    }
+    cr_expect_eq(wsgi_server_load(server), WSGI_ERR_STATE, "no application");
+    cr_expect_eq(wsgi_server_set_app(server, ""), WSGI_ERR_INVALID);
+    cr_expect_str_eq(
+        wsgi_server_error(server),
+        "Provide a WSGI application object as module:callable");
+    cr_expect_eq(wsgi_server_set_app_object(server, Py_None),
+                 WSGI_ERR_APP_TYPE);
+    cr_expect(strstr(wsgi_server_error(server), "NoneType"));
+    cr_expect_eq(wsgi_server_set_text(server, "keep-alive", "often"),
+                 WSGI_ERR_INVALID);
+    cr_expect_eq(wsgi_server_set_text(server, "keep-alvie", "5"),
+                 WSGI_ERR_OPTION);
+    cr_expect_eq(wsgi_server_set_int(server, WSGI_OPT_LIMIT_REQUEST_FIELDS,
+                                     -1),
+                 WSGI_ERR_INVALID);
+    cr_expect_eq(wsgi_server_set_app(server, "no_such_module:app"), WSGI_OK);
+    cr_expect_eq(wsgi_server_load(server), WSGI_ERR_APP_IMPORT);
+    cr_expect(strstr(wsgi_server_error(server), "no_such_module"));
+    cr_expect_eq(wsgi_server_set_app(server, "os:path.no_such"), WSGI_OK);
+    cr_expect_eq(wsgi_server_start(server), WSGI_ERR_APP_MISSING);
+    cr_expect_eq(wsgi_server_set_app(server, "os:sep"), WSGI_OK);
+    cr_expect_eq(wsgi_server_serve(server), WSGI_ERR_APP_TYPE);
+    cr_expect_null(PyErr_Occurred());
+    wsgi_server_free(server);
+}
+
+Test(server, a_null_server_is_out_of_memory)
+{
+    cr_expect_eq(wsgi_server_set_app(NULL, "a:b"), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_bind(NULL, ":1"), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_serve(NULL), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_dispatch(NULL, 0), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_load(NULL), WSGI_ERR_NOMEM);
+    cr_expect_str_eq(wsgi_server_error(NULL), wsgi_strerror(WSGI_ERR_NOMEM));
+    cr_expect_null(wsgi_server_address(NULL, 0));
+    wsgi_server_stop(NULL, WSGI_STOP_NOW);
+    wsgi_server_free(NULL);
+}
+
+Test(server, configuration_is_closed_once_started)
+{
+    support_python_start();
+    wsgi_server *server = new_server(HELLO);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    cr_expect_eq(wsgi_server_bind(server, "127.0.0.1:0"), WSGI_ERR_STATE);
+    cr_expect_eq(wsgi_server_set_app(server, "a:b"), WSGI_ERR_STATE);
+    cr_expect_eq(wsgi_server_set_text(server, "keep-alive", "1"),
+                 WSGI_ERR_STATE);
+    cr_expect_eq(wsgi_server_start(server), WSGI_ERR_STATE);
+    wsgi_server_free(server); /* without a stop: closes at once */
+}
+
+/* ---- Ownership ---------------------------------------------------------- */
+
+Test(server, an_adopted_socket_belongs_to_the_server)
+{
+    support_python_start();
+    wsgi_server *server = wsgi_server_new();
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    cr_expect_eq(wsgi_server_bind_fd(server, fd), WSGI_OK, "%s",
+                 wsgi_server_error(server));
+    cr_expect(strncmp(wsgi_server_address(server, 0), "127.0.0.1:", 10) == 0);
+    cr_expect_null(wsgi_server_address(server, 1));
+    int pair[2];
+    cr_assert_eq(pipe(pair), 0);
+    cr_expect_lt(wsgi_server_bind_fd(server, pair[0]), 0);
+    wsgi_server_free(server);
+    cr_expect_lt(fcntl(fd, F_GETFD), 0, "closed by the server");
+    cr_expect_geq(fcntl(pair[0], F_GETFD), 0, "refused: still the caller's");
+}
+
+Test(server, the_application_is_let_go)
+{
+    support_python_start();
+    PyObject *app = support_python_attr(HELLO, "app");
+    Py_ssize_t before = Py_REFCNT(app);
+    wsgi_server *server = wsgi_server_new();
+    cr_expect_eq(wsgi_server_set_app_object(server, app), WSGI_OK);
+    cr_expect_eq(wsgi_server_set_app_object(server, app), WSGI_OK);
+    cr_expect_eq(wsgi_server_load(server), WSGI_OK);
+    wsgi_server_free(server);
+    cr_expect_eq(Py_REFCNT(app), before);
+    Py_DECREF(app);
+}
+
+/* ---- Records ------------------------------------------------------------ */
+
+typedef struct record {
+    int calls, status;
+    char method[16], target[64], agent[64], type[64], missing[8];
+    uint64_t bytes;
+} record;
+
+static void
+on_access(void *user, const wsgi_access *access)
+{
+    record *r = user;
+    r->calls++;
+    r->status = access->status;
+    r->bytes = access->body_bytes;
+    snprintf(r->method, sizeof(r->method), "%s", access->method);
+    snprintf(r->target, sizeof(r->target), "%s", access->target);
+    wsgi_access_header(access, WSGI_HEADER_REQUEST, "HOST", r->agent,
+                       sizeof(r->agent));
+    wsgi_access_header(access, WSGI_HEADER_RESPONSE, "content-type", r->type,
+                       sizeof(r->type));
+    cr_expect_eq(wsgi_access_header(access, WSGI_HEADER_RESPONSE, "x-none",
+                                    r->missing, sizeof(r->missing)),
+                 -1);
+}
+
+typedef struct traced {
+    char text[5][512];
+} traced;
+
+static void
+on_trace(void *user, wsgi_trace_kind kind, uint64_t connection,
+         const char *data, size_t len)
+{
+    traced *t = user;
+    cr_expect_eq(connection, 1);
+    strncat(t->text[kind], data,
+            len < 511 - strlen(t->text[kind]) ? len : 0);
+}
+
+Test(server, access_and_trace_callbacks)
+{
+    support_python_start();
+    wsgi_server *server = new_server(HELLO);
+    record r = {0};
+    static traced t;
+    wsgi_server_set_access_log(server, on_access, &r);
+    wsgi_server_set_trace(server, on_trace, &t);
+    pthread_t thread;
+    void *gil = support_python_release();
+    pthread_create(&thread, NULL, serve, server);
+    free(ask(server, "/a?b"));
+    wsgi_server_stop(server, WSGI_STOP_DRAIN);
+    pthread_join(thread, NULL);
+    support_python_regain(gil);
+
+    cr_expect_eq(r.calls, 1);
+    cr_expect_eq(r.status, 200);
+    cr_expect_eq(r.bytes, 8);
+    cr_expect_str_eq(r.method, "GET");
+    cr_expect_str_eq(r.target, "/a?b");
+    cr_expect_str_eq(r.agent, "x");
+    cr_expect_str_eq(r.type, "text/plain");
+    cr_expect(strstr(t.text[WSGI_TRACE_REQUEST_HEAD], "GET /a?b HTTP/1.1"));
+    cr_expect(strstr(t.text[WSGI_TRACE_RESPONSE_HEAD], "HTTP/1.1 200 OK"));
+    cr_expect_str_eq(t.text[WSGI_TRACE_RESPONSE_BODY], "hello /a");
+    wsgi_server_free(server);
+}
+
+/* ---- Two faults at once ------------------------------------------------- */
+
+Test(server, every_allocation_of_a_start_may_fail)
+{
+    support_python_start();
+    for (long n = 1; n < 80; n++) {
+        PyObject *app = support_python_attr(HELLO, "app");
+        wsgi__mem_fail_nth(n);
+        wsgi_server *server = wsgi_server_new();
+        wsgi_server_set_log(server, WSGI_LOG_ERROR, quiet, NULL);
+        int status = wsgi_server_set_app_object(server, app);
+        if (status == WSGI_OK)
+            status = wsgi_server_bind(server, "127.0.0.1:0");
+        if (status == WSGI_OK)
+            status = wsgi_server_start(server);
+        long asked = wsgi__mem_count();
+        wsgi__mem_fail_nth(0);
+        cr_expect(status < 0 || asked < n || status == WSGI_OK);
+        cr_expect_null(PyErr_Occurred(), "allocation %ld", n);
+        if (status < 0)
+            cr_expect(*wsgi_server_error(server), "allocation %ld", n);
+        wsgi_server_free(server);
+        Py_DECREF(app);
+    }
+}

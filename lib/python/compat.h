@@ -28,6 +28,17 @@ wsgi__py_take_raised(void)
 #endif
 }
 
+/* The traceback of an exception, or NULL: one that was set to None is kept as
+ * None before 3.13.  New reference.  GIL held. */
+static inline PyObject *
+wsgi__py_traceback(PyObject *raised)
+{
+    PyObject *traceback = PyException_GetTraceback(raised);
+    if (traceback == Py_None)
+        Py_CLEAR(traceback);
+    return traceback;
+}
+
 /* Sets it again.  Steals the reference.  GIL held. */
 static inline void
 wsgi__py_set_raised(PyObject *raised)
@@ -37,7 +48,7 @@ wsgi__py_set_raised(PyObject *raised)
 #else
     PyObject *type = (PyObject *)Py_TYPE(raised);
     Py_INCREF(type);
-    PyErr_Restore(type, raised, PyException_GetTraceback(raised));
+    PyErr_Restore(type, raised, wsgi__py_traceback(raised));
 #endif
 }
 

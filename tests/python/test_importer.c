@@ -75,7 +75,7 @@ static const struct {
     { "folder.py/x", "" },
 };
 
-static char folder[] = "/tmp/wsgi-importer-XXXXXX";
+static char folder[] = P_tmpdir "/wsgi-importer-XXXXXX";
 
 static void
 write_file(const char *path, const char *text)
@@ -220,7 +220,7 @@ static const load rows[] = {
       .status = WSGI_ERR_APP_IMPORT,
       .wanted = { "the module \"sit1\" was not found",
                   "No module named 'sit1'", "Did you mean site1",
-                  "Current directory: /tmp/wsgi-importer-", "sys.path:\n  ",
+                  "Current directory: " P_tmpdir, "sys.path:\n  ",
                   "lib/python" } },
     { .spec = "my_app:app",
       .status = WSGI_ERR_APP_IMPORT,

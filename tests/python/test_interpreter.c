@@ -15,7 +15,7 @@
 
 /* A folder for each test; no variable of the caller's environment that moves
  * Python. */
-static char folder[] = "/tmp/wsgi-interpreter-XXXXXX";
+static char folder[] = P_tmpdir "/wsgi-interpreter-XXXXXX";
 
 static void
 set_up(void)

@@ -40,8 +40,9 @@ typedef struct wsgi_python_config {
  * released.  WSGI_OK and no effect if the program has already initialised
  * Python.  config NULL takes the defaults.  On failure (WSGI_ERR_PYTHON: also a
  * virtual environment that is none or belongs to another Python version;
- * WSGI_ERR_NOMEM) `error`, of error_size bytes, gets a message; it may be
- * NULL. */
+ * WSGI_ERR_NOMEM; WSGI_ERR_INVALID for a config without its size) `error`, of
+ * error_size bytes, gets a message; it may be NULL.  The calling thread becomes
+ * Python's main thread. */
 WSGI_API int wsgi_python_init(const wsgi_python_config *config, char *error,
                               size_t error_size);
 

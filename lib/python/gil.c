@@ -7,8 +7,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "python/compat.h"
-
 /* Numbers the threads that come here.  A pthread_t would not do: it is used
  * again once its thread has ended, and the next thread would then take the
  * state of a dead one for its own. */
@@ -23,10 +21,35 @@ this_thread(void)
     return number;
 }
 
+/* Whether the calling thread has a thread state attached.  Python is
+ * initialised. */
+static bool
+is_attached(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked() != NULL;
+#elif PY_VERSION_HEX >= 0x030c0000
+    return _PyThreadState_UncheckedGet() != NULL;
+#else
+    /* Before 3.12 there is one current state for the whole process, so it may
+     * be another thread's: which may be freed at any moment, hence must not be
+     * looked into while comparing pointers is enough. */
+    PyThreadState *current = _PyThreadState_UncheckedGet();
+    PyThreadState *mine = PyGILState_GetThisThreadState();
+    if (!current || !mine || current == mine)
+        return current && mine;
+    /* Only a sub-interpreter gives a thread a second state.  They are put at
+     * the head of the list. */
+    if (PyInterpreterState_Head() == PyInterpreterState_Main())
+        return false;
+    return current->thread_id == PyThread_get_thread_ident();
+#endif
+}
+
 bool
 wsgi__gil_held(void)
 {
-    return Py_IsInitialized() && wsgi__py_is_attached();
+    return Py_IsInitialized() && is_attached();
 }
 
 /* PyGILState_Ensure() returns UNLOCKED each time here, because the GIL is not

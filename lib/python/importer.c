@@ -16,7 +16,7 @@
 static bool
 is_plainly_missing(PyObject *raised)
 {
-    PyObject *traceback = PyException_GetTraceback(raised);
+    PyObject *traceback = wsgi__py_traceback(raised);
     Py_XDECREF(traceback);
     return !traceback &&
            PyErr_GivenExceptionMatches(raised, PyExc_AttributeError);

@@ -5,8 +5,8 @@
  */
 #include <wsgi/python.h>
 
-#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,15 +185,35 @@ put_before_path(const char *const *entries)
     return 0;
 }
 
+static int
+import(const char *name)
+{
+    PyObject *module = PyImport_ImportModule(name);
+    Py_XDECREF(module);
+    return module ? 0 : -1;
+}
+
 /* The threading module takes the thread that imports it first for the main
  * one, up to 3.12: let that be this one, whichever thread imports the
  * application, or finalising waits for the wrong thread. */
 static int
 claim_main_thread(void)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
-    Py_XDECREF(threading);
-    return threading ? 0 : -1;
+    return import("threading");
+}
+
+/* Whoever imports the signal module first, as subprocess does, turns SIGINT
+ * into KeyboardInterrupt where it had its default action, even without
+ * install_signal_handlers: Ctrl-C would no longer end the host.  So that is
+ * done now, and taken back. */
+static int
+keep_sigint(void)
+{
+    struct sigaction action;
+    sigaction(SIGINT, NULL, &action);
+    int result = import("_signal");
+    sigaction(SIGINT, &action, NULL);
+    return result;
 }
 
 static int
@@ -204,7 +224,8 @@ start(const wsgi_python_config *config, const char *program, message error)
         started = initialize(config, program);
     if (PyStatus_Exception(started))
         return fail_status(error, started);
-    if (claim_main_thread() < 0 || put_before_path(config->path) < 0) {
+    if (claim_main_thread() < 0 || keep_sigint() < 0 ||
+        put_before_path(config->path) < 0) {
         int status = fail_raised(error);
         Py_FinalizeEx();
         return status;

@@ -51,6 +51,33 @@ advice_for(PyObject *raised)
     return NULL;
 }
 
+static bool
+is_import_frame(PyTracebackObject *traceback)
+{
+    static const char machinery[] = "<frozen importlib";
+    PyCodeObject *code = PyFrame_GetCode(traceback->tb_frame);
+    const char *name = PyUnicode_AsUTF8(code->co_filename);
+    bool result = name && strncmp(name, machinery, strlen(machinery)) == 0;
+    PyErr_Clear();
+    Py_DECREF(code);
+    return result;
+}
+
+PyObject *
+wsgi__loading_take_raised(void)
+{
+    PyObject *raised = wsgi__py_take_raised();
+    PyObject *all = raised ? wsgi__py_traceback(raised) : NULL;
+    PyTracebackObject *own = (PyTracebackObject *)all;
+    while (own && is_import_frame(own))
+        own = own->tb_next;
+    if (all &&
+        PyException_SetTraceback(raised, own ? (PyObject *)own : Py_None) < 0)
+        PyErr_Clear();
+    Py_XDECREF(all);
+    return raised;
+}
+
 void
 wsgi__loading_tell(wsgi__loading *loading, const char *what)
 {
@@ -79,7 +106,7 @@ wsgi__loading_fail(wsgi__loading *loading)
 void
 wsgi__loading_tell_raised(wsgi__loading *loading, const char *what)
 {
-    PyObject *raised = wsgi__py_take_raised();
+    PyObject *raised = wsgi__loading_take_raised();
     const char *text = raised ? advice_for(raised) : NULL;
     wsgi__loading_tell(loading, what);
     if (raised)

@@ -21,6 +21,11 @@ typedef struct wsgi__loading {
 /* Appends `"SPEC": what`. */
 void wsgi__loading_tell(wsgi__loading *loading, const char *what);
 
+/* The exception that is set, and clears it; its traceback begins with the
+ * site's own code, without the frames of Python's import machinery before, and
+ * is NULL when there is no such code.  New reference, or NULL. */
+PyObject *wsgi__loading_take_raised(void);
+
 /* Appends the traceback of the exception that is set, on lines of its own, and
  * clears it. */
 void wsgi__loading_tell_traceback(wsgi__loading *loading);

@@ -35,7 +35,7 @@ is_not_found(PyObject *raised, PyObject *name)
 {
     if (!PyErr_GivenExceptionMatches(raised, PyExc_ModuleNotFoundError))
         return false;
-    PyObject *traceback = PyException_GetTraceback(raised);
+    PyObject *traceback = wsgi__py_traceback(raised);
     PyObject *missing = PyObject_GetAttrString(raised, "name");
     bool result = !traceback && missing && PyUnicode_Check(missing) &&
                   is_name_or_package(name, missing);
@@ -52,12 +52,12 @@ has_char(PyObject *name, Py_UCS4 c)
 }
 
 static void
-tell_not_found(wsgi__loading *loading, PyObject *name)
+tell_not_found(wsgi__loading *loading, PyObject *name, PyObject *raised)
 {
     wsgi__loading_tell(loading, "the module \"");
     wsgi__text_str(loading->error, name);
-    wsgi__buf_puts(loading->error, "\" was not found.");
-    wsgi__loading_tell_traceback(loading);
+    wsgi__buf_puts(loading->error, "\" was not found.\n");
+    wsgi__text_str(loading->error, raised);
     wsgi__hints_near_modules(loading->error, name);
     if (has_char(name, '-'))
         wsgi__buf_puts(loading->error,
@@ -69,15 +69,16 @@ tell_not_found(wsgi__loading *loading, PyObject *name)
 static int
 fail_import(wsgi__loading *loading, PyObject *name)
 {
-    PyObject *raised = wsgi__py_take_raised();
-    bool not_found = raised && is_not_found(raised, name);
+    PyObject *raised = wsgi__loading_take_raised();
+    if (raised && is_not_found(raised, name)) {
+        tell_not_found(loading, name, raised);
+        Py_DECREF(raised);
+        return WSGI_ERR_APP_IMPORT;
+    }
     if (raised)
         wsgi__py_set_raised(raised);
-    if (not_found)
-        tell_not_found(loading, name);
-    else
-        wsgi__loading_tell_raised(loading,
-                                  "importing the module raised an exception.");
+    wsgi__loading_tell_raised(loading,
+                              "importing the module raised an exception.");
     return WSGI_ERR_APP_IMPORT;
 }
 

@@ -13,7 +13,7 @@ static PyObject *
 formatted_lines(PyObject *raised)
 {
     PyObject *lines = NULL;
-    PyObject *traceback = PyException_GetTraceback(raised);
+    PyObject *traceback = wsgi__py_traceback(raised);
     PyObject *module = PyImport_ImportModule("traceback");
     if (module)
         lines = PyObject_CallMethod(module, "format_exception", "OOO",
@@ -87,7 +87,7 @@ append_frame(wsgi__buf *out, PyObject *traceback)
 static void
 append_plain(wsgi__buf *out, PyObject *raised)
 {
-    PyObject *traceback = PyException_GetTraceback(raised);
+    PyObject *traceback = wsgi__py_traceback(raised);
     while (traceback)
         traceback = append_frame(out, traceback);
     wsgi__buf_puts(out, Py_TYPE(raised)->tp_name);

@@ -24,6 +24,7 @@ typedef struct entry {
     PyObject *values[VALUES];
     PyObject **recent;  /* the latest of them, or NULL */
     struct entry *next; /* what came after it last time: tried first */
+    bool known;         /* from the start, and stays */
     bool forgets;       /* never remember values of this key */
 } entry;
 
@@ -157,11 +158,11 @@ entry_clear(entry *slot)
         Py_CLEAR(slot->values[i]);
     slot->recent = NULL;
     slot->next = NULL;
-    slot->forgets = false;
+    slot->known = slot->forgets = false;
 }
 
-/* The entry of a key, or the one that it may take: a free one, else the last
- * of its set. */
+/* The entry of a key, or the one that it may take unless that is known: a free
+ * one, else the last of its set. */
 static entry *
 entry_find(wsgi__environ *maker, wsgi__span key)
 {
@@ -182,7 +183,7 @@ entry_look_up(wsgi__environ *maker, wsgi__span key)
     entry *slot = entry_find(maker, key);
     if (slot->key && str_is(slot->key, key))
         return slot;
-    PyObject *str = new_str(key);
+    PyObject *str = slot->known ? NULL : new_str(key);
     if (!str)
         return NULL;
     entry_clear(slot);
@@ -230,14 +231,13 @@ value_of(entry *slot, wsgi__span value)
 static int
 know_key(wsgi__environ *maker, const char *key, bool forgets)
 {
-    PyObject *str = PyUnicode_InternFromString(key);
-    if (!str)
-        return -1;
     entry *slot = entry_find(maker, wsgi__span_of(key));
-    entry_clear(slot);
-    slot->key = str;
+    if (slot->known)
+        return 0; /* a full set: never remembered */
+    slot->key = PyUnicode_InternFromString(key);
+    slot->known = true;
     slot->forgets = forgets;
-    return 0;
+    return slot->key ? 0 : -1;
 }
 
 static int

@@ -247,6 +247,36 @@ check_length(wsgi__response *response)
     return -1;
 }
 
+static int
+check_all(PyObject *status, PyObject *headers, wsgi__response *response,
+          block *counted)
+{
+    if (check_status(status, response) < 0)
+        return -1;
+    counted->bytes = response->status.len;
+    if (check_pairs(headers, counted) < 0)
+        return -1;
+    response->headers = counted->headers;
+    response->n_headers = counted->n_headers;
+    return check_length(response);
+}
+
+/* Where n headers can be looked at: on the stack if they fit. */
+static wsgi__header *
+header_array(size_t n, wsgi__header *on_stack)
+{
+    if (n <= ON_STACK)
+        return on_stack;
+    if (n > MAX_HEAD / sizeof(wsgi__header)) {
+        PyErr_Format(PyExc_ValueError, "start_response() got %zu headers", n);
+        return NULL;
+    }
+    wsgi__header *headers = wsgi__mem_alloc(n * sizeof(*headers));
+    if (!headers)
+        PyErr_NoMemory();
+    return headers;
+}
+
 /* From the objects to C memory; none of this runs code of the application, so
  * the list stays as it is meanwhile. */
 static int
@@ -254,34 +284,14 @@ take_response(start_response *self, PyObject *status, PyObject *headers)
 {
     wsgi__header on_stack[ON_STACK];
     wsgi__response response = { .content_length = -1, .known_length = -1 };
-    block counted = { .headers = on_stack };
-    int result = -1;
+    block counted = { .n_headers = (size_t)PySequence_Fast_GET_SIZE(headers) };
 
-    counted.n_headers = (size_t)PySequence_Fast_GET_SIZE(headers);
-    if (counted.n_headers > ON_STACK) {
-        if (counted.n_headers > MAX_HEAD / sizeof(wsgi__header)) {
-            PyErr_Format(PyExc_ValueError, "start_response() got %zu headers",
-                         counted.n_headers);
-            return -1;
-        }
-        counted.headers =
-            wsgi__mem_alloc(counted.n_headers * sizeof(wsgi__header));
-        if (!counted.headers) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    if (check_status(status, &response) < 0)
-        goto done;
-    counted.bytes = response.status.len;
-    if (check_pairs(headers, &counted) < 0)
-        goto done;
-    response.headers = counted.headers;
-    response.n_headers = counted.n_headers;
-    if (check_length(&response) < 0)
-        goto done;
-    result = keep_response(self, &response, &counted);
-done:
+    counted.headers = header_array(counted.n_headers, on_stack);
+    if (!counted.headers)
+        return -1;
+    int result = check_all(status, headers, &response, &counted);
+    if (result == 0)
+        result = keep_response(self, &response, &counted);
     if (counted.headers != on_stack)
         wsgi__mem_free(counted.headers);
     return result;

@@ -955,7 +955,9 @@ run_quietly(wsgi__app *app)
 }
 
 /* Each allocation of Python's on the way of a call fails once: it raises, and
- * nothing stays behind (which a sanitizer sees). */
+ * nothing stays behind (which a sanitizer sees).  Making the types is part of it
+ * before CPython 3.13, whose dictresize() itself crashes when a type's dict
+ * cannot grow. */
 Test(call, stands_every_failing_allocation_of_python)
 {
     static const wsgi__log log = { WSGI_LOG_ERROR, ignore_log, NULL };
@@ -965,8 +967,13 @@ Test(call, stands_every_failing_allocation_of_python)
     bool reached = true;
     long failed = 0;
     for (long nth = 1; reached; nth++) {
+        wsgi__app *app = NULL;
+#if PY_VERSION_HEX >= 0x030d0000
+        app = new_app(callable, &log);
+#endif
         pymem_fail_nth(nth);
-        wsgi__app *app = new_app(callable, &log);
+        if (!app)
+            app = new_app(callable, &log);
         int steps = app ? run_quietly(app) : 0;
         reached = pymem_stop();
         if (!PyErr_Occurred())
@@ -982,7 +989,7 @@ Test(call, stands_every_failing_allocation_of_python)
         wsgi__app_free(app);
         cr_expect_eq(Py_REFCNT(blocks), references, "allocation %ld", nth);
     }
-    cr_expect_gt(failed, 100, "only %ld allocations failed", failed);
+    cr_expect_gt(failed, 20, "only %ld allocations failed", failed);
     Py_DECREF(callable);
     Py_DECREF(blocks);
 }

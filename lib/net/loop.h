@@ -28,13 +28,15 @@ struct wsgi__io { /* embedded in its owner; zero-filled but for fd and ready */
     int fd;
     unsigned want; /* kept by the loop; 0: not watched */
     unsigned slot; /* the back end's own */
+    unsigned
+        fired; /* the loop's own: place among this turn's events, from 1 */
     void (*ready)(wsgi__io *io, unsigned events);
 };
 
 typedef struct wsgi__timer wsgi__timer;
 struct wsgi__timer { /* embedded; zero-filled is "not armed" */
     wsgi__timer *prev, *next;
-    uint64_t at;
+    uint64_t at; /* monotonic nanoseconds */
     void (*expired)(wsgi__timer *timer);
 };
 
@@ -47,36 +49,49 @@ typedef enum wsgi__loop_kind {
 /* NULL with errno when out of memory or descriptors. */
 wsgi__loop *wsgi__loop_new(wsgi__loop_kind kind);
 
-/* Armed timers and pending posts are forgotten, not run. */
+/* Armed timers and pending posts are forgotten: neither run nor touched. */
 void wsgi__loop_free(wsgi__loop *loop);
 
 /* -1 for the poll back end, which has none. */
 int wsgi__loop_fd(const wsgi__loop *loop);
 
-/* Waits at most timeout_ms (-1: for ever) for something to do, then runs what
- * is due: ready descriptors, then posts, then expired timers.  Posts made
- * meanwhile run in the next turn, which then does not wait.  Returns WSGI_OK,
- * or WSGI_ERR_SYSTEM with errno; EINTR is no error. */
+/* One turn: waits at most timeout_ms (-1: for ever) for something to do, then
+ * runs what is due: up to 256 ready descriptors, then posts, then expired
+ * timers.  What posts or timers post runs in the next turn, which then does not
+ * wait.  Not from a callback of the same loop.  Returns WSGI_OK, or
+ * WSGI_ERR_SYSTEM with errno; EINTR is no error. */
 int wsgi__loop_run_once(wsgi__loop *loop, int timeout_ms);
 
-/* For a host's own loop, before going back to it: sets the timer inside the fd
- * to the next deadline.  Cheap when that has not changed. */
+/* For a host's own loop, before going back to it: makes the fd readable now if
+ * posts are pending, and no later than at the next deadline.  Cheap when that
+ * has not come nearer.  WSGI_ERR_SYSTEM with errno; ENOTSUP from the poll back
+ * end. */
 int wsgi__loop_publish(wsgi__loop *loop);
 
-/* Monotonic milliseconds, read once a turn. */
+/* Monotonic milliseconds, read once a turn, after the wait. */
 uint64_t wsgi__loop_now(const wsgi__loop *loop);
 
+/* Reads the clock again: for whoever arms timers after long work, such as an
+ * import, that would otherwise count as time already waited. */
+void wsgi__loop_refresh(wsgi__loop *loop);
+
 /* Watches for WSGI__READ | WSGI__WRITE | WSGI__HANGUP, replacing what was
- * watched.  No system call when nothing changes.  WSGI_ERR_SYSTEM. */
+ * watched, for events of this turn too.  0 is unwatch.  No system call when
+ * nothing changes.  A peer that only stopped sending is no hangup: that is
+ * WSGI__READ and then the end of the stream.  WSGI_ERR_SYSTEM with errno;
+ * WSGI_ERR_NOMEM. */
 int wsgi__loop_watch(wsgi__loop *loop, wsgi__io *io, unsigned want);
 
 /* No further call of io->ready, not even for events of this turn that were
  * already fetched; afterwards io may be freed and its fd closed. */
 void wsgi__loop_unwatch(wsgi__loop *loop, wsgi__io *io);
 
-/* Arms (again) for `ms` from now.  O(1): timers of one length form a list that
- * is sorted by itself; a loop keeps up to 16 different lengths, and the
- * 17th is refused with WSGI_ERR_INVALID. */
+/* Arms (again) for `ms` from wsgi__loop_now(); 0 is the next turn.  Expired
+ * timers are called in the order of their deadlines, not armed any more; the
+ * callback may arm, disarm and free any timer.  O(1): timers of one length form
+ * a list that is sorted by itself; a loop keeps up to 16 different lengths, and
+ * the 17th is refused with WSGI_ERR_INVALID (the timer is then as it was).
+ * A deadline may pass unnoticed while callbacks run. */
 int wsgi__loop_arm(wsgi__loop *loop, wsgi__timer *timer, unsigned ms);
 void wsgi__loop_disarm(wsgi__loop *loop, wsgi__timer *timer);
 
@@ -87,7 +102,9 @@ wsgi__timer_armed(const wsgi__timer *timer)
 }
 
 /* Runs fn once on the loop's thread, soon, in the order of posting.  The post
- * is the caller's and may be reused when fn is called.  Thread-safe. */
+ * is the caller's and may be reused or freed when fn is called; until then it
+ * must not be posted again.  Thread-safe; a system call only when the loop may
+ * be asleep. */
 typedef struct wsgi__post wsgi__post;
 struct wsgi__post {
     wsgi__post *next;

@@ -27,9 +27,11 @@ typedef struct wsgi__address {
     int fd;
 } wsgi__address;
 
-/* Reads "host:port", ":port", "[v6]:port", "port" alone is not one,
- * "unix:/path", "unix:@name", "fd://N" ("fd:N" too).  WSGI_ERR_ADDRESS with a
- * sentence in `error` that names the text, the fault and the form expected. */
+/* Reads "host:port", ":port", "[v6]:port", "unix:/path", "unix:@name",
+ * "fd://N" ("fd:N" too).  Ports are numbers, 0 for any free one; a zone may
+ * follow an IPv6 address ("[fe80::1%eth0]:80").  WSGI_ERR_ADDRESS with a
+ * sentence in `error` that names the text, the fault and the form expected,
+ * where a port alone or a host without one gets its own. */
 int wsgi__address_parse(const char *text, wsgi__address *address,
                         wsgi__buf *error);
 

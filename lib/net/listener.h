@@ -34,7 +34,8 @@ typedef struct wsgi__listener {
 
 /* Makes a socket, binds it and listens: every address a host name resolves to
  * is tried in turn, the first that binds is taken; ":port" listens on IPv6 and
- * IPv4 at once where the machine has both.  A Unix socket left behind by a dead
+ * IPv4 at once where the machine has both, while "[::]:port" is IPv6 alone, so
+ * that it goes together with "0.0.0.0:port".  A Unix socket left behind by a dead
  * server is replaced, one that is answered is WSGI_ERR_BIND, anything else at
  * the path is left alone (WSGI_ERR_BIND).
  * WSGI_ERR_ADDRESS (cannot be resolved), WSGI_ERR_BIND, WSGI_ERR_NOMEM; error
@@ -45,7 +46,8 @@ int wsgi__listener_open(const wsgi__address *address,
                         wsgi__listener **listener, wsgi__buf *error);
 
 /* Takes a socket that is bound (listen is called on it).  WSGI_ERR_INVALID
- * when it is no stream socket; fd then stays the caller's. */
+ * when it is no stream socket of IP or Unix, is connected or not bound;
+ * WSGI_ERR_SYSTEM, WSGI_ERR_NOMEM.  fd then stays the caller's. */
 int wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
                          wsgi__listener **listener, wsgi__buf *error);
 
@@ -55,7 +57,8 @@ void wsgi__listener_free(wsgi__listener *listener, bool unlink_file);
 
 /* A new connection's fd, or -1 with errno: EAGAIN when there is none, EMFILE,
  * ENFILE, ENOBUFS or ENOMEM when the machine is short; connections that failed
- * before they were accepted are passed over. */
+ * before they were accepted are passed over (a bounded number of them, then it
+ * is EAGAIN too). */
 int wsgi__listener_accept(wsgi__listener *listener, wsgi__endpoint *peer);
 
 #endif

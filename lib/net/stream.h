@@ -13,11 +13,12 @@ typedef struct wsgi__stream wsgi__stream;
 #define WSGI__WANT_READ (-1)
 #define WSGI__WANT_WRITE (-2)
 #define WSGI__FAILED (-3) /* errno says why */
-#define WSGI__BAD_FILE                                                        \
-    (-4) /* sendfile: the file's fault, not the stream's:
-                             * it is shorter, or cannot be sent this way */
+/* sendfile: the file's fault, not the stream's: it ends before at + len, or the
+ * kernel cannot send it this way. */
+#define WSGI__BAD_FILE (-4)
 
 typedef struct wsgi__stream_ops {
+    /* len > 0 */
     ssize_t (*read)(wsgi__stream *stream, void *into, size_t len);
     ssize_t (*writev)(wsgi__stream *stream, const struct iovec *iov, int n);
     /* NULL where the kernel cannot: the caller reads and writes instead. */
@@ -33,7 +34,8 @@ struct wsgi__stream { /* embedded in its owner */
     int fd;
 };
 
-/* A plain socket.  Raises no SIGPIPE, whatever the program's disposition. */
+/* A plain socket, already non-blocking; the stream closes it.  Raises no
+ * SIGPIPE, whatever the program's disposition. */
 void wsgi__stream_plain(wsgi__stream *stream, int fd);
 
 #endif

@@ -25,19 +25,23 @@ typedef struct wsgi__outq {
 void wsgi__outq_free(wsgi__outq *q); /* releases everything; q is empty */
 
 /* Append.  WSGI_ERR_NOMEM leaves the queue unchanged and what was lent with
- * the caller.  copy coalesces with bytes copied before. */
+ * the caller.  copy coalesces with bytes copied before.  What has no bytes is
+ * released at once. */
 int wsgi__outq_copy(wsgi__outq *q, const void *data, size_t len);
 int wsgi__outq_lend(wsgi__outq *q, const void *data, size_t len,
                     wsgi__release_fn release, void *owner);
-/* len bytes of a regular file from offset `at`.  release may be NULL. */
+/* len bytes of a regular file from offset `at`.  release may be NULL.  By
+ * sendfile where stream and file can, else through memory, 64 KiB at a time.
+ * WSGI_ERR_INVALID when at + len is past what a file can have. */
 int wsgi__outq_file(wsgi__outq *q, int fd, off_t at, uint64_t len,
                     wsgi__release_fn release, void *owner);
 
 /* Writes until all is written or the stream would block.  0: the queue is
  * empty; else WSGI__WANT_READ, WSGI__WANT_WRITE, WSGI__FAILED (errno), or
- * WSGI__BAD_FILE.  *written counts the bytes moved.  One call moves at most
- * about 1 MiB when more than that goes out at once, so that one fast reader
- * does not hold the others up: it then gives WSGI__WANT_WRITE. */
+ * WSGI__BAD_FILE: a file is shorter than it was said to be, or cannot be read.
+ * *written is set to the bytes moved by this call, whatever it returns.  One
+ * call moves at most 1 MiB, so that one fast reader does not hold the others
+ * up: it then gives WSGI__WANT_WRITE. */
 int wsgi__outq_write(wsgi__outq *q, wsgi__stream *stream, uint64_t *written);
 
 static inline uint64_t

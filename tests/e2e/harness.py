@@ -19,19 +19,22 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-WSGID = os.environ.get("WSGID")
+# Absolute: servers run in folders of their own.
+WSGID = os.environ.get("WSGID") and os.path.abspath(os.environ["WSGID"])
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
 EXAMPLES = HERE.parent.parent / "examples" / "apps"
 
 # How long anything may take before it counts as hanging.  Not a demand on
 # speed: sanitizers and busy machines stay far below it.
-TIMEOUT = float(os.environ.get("E2E_TIMEOUT", 30))
+TIMEOUT = float(os.environ.get("WSGI_E2E_TIMEOUT", 30))
 STOP_TIMEOUT = 10
 
 SANITIZER_REPORT = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:"
 )
+# How wsgiref.validate says that a rule was broken.
+VALIDATOR_REPORT = re.compile(r"AssertionError|garbage collected without being closed")
 START_URL = re.compile(r"https?://[^\s,;]+|unix:[^\s,;]+")
 
 
@@ -162,7 +165,8 @@ class Client:
     def finish_sending(self):
         self.sock.shutdown(socket.SHUT_WR)
 
-    def _more(self):
+    def more(self):
+        """Receives once, into `pending`; False at the end of the connection."""
         data = self.sock.recv(65536)
         self.pending += data
         return bool(data)
@@ -170,13 +174,13 @@ class Client:
     def _until(self, mark):
         """Bytes up to and with the mark; None if the connection ends."""
         while mark not in self.pending:
-            if not self._more():
+            if not self.more():
                 return None
         at = self.pending.index(mark) + len(mark)
         taken, self.pending = self.pending[:at], self.pending[at:]
         return taken
 
-    def _exactly(self, length):
+    def take(self, length):
         """That many bytes, fewer if the connection ends."""
         pieces, have = [self.pending], len(self.pending)
         while have < length:
@@ -209,7 +213,7 @@ class Client:
         if res.chunked:
             res.body, res.complete = self._chunked()
         elif length is not None:
-            res.body = self._exactly(int(length))
+            res.body = self.take(int(length))
             res.complete = len(res.body) == int(length)
         else:
             assert res.get("Connection") == "close", f"no framing: {res}"
@@ -226,20 +230,20 @@ class Client:
             size = int(line, 16)
             if size == 0:
                 # The server sends no trailers.
-                assert self._exactly(2) == b"\r\n"
+                assert self.take(2) == b"\r\n"
                 return b"".join(pieces), True
-            data = self._exactly(size)
+            data = self.take(size)
             pieces.append(data)
             if len(data) < size:
                 return b"".join(pieces), False
-            end = self._exactly(2)
+            end = self.take(2)
             if end != b"\r\n":
                 assert end == b"", f"chunk data goes on with {end!r}"
                 return b"".join(pieces), False
 
     def rest(self):
         """Everything up to the end of the connection."""
-        while self._more():
+        while self.more():
             pass
         taken, self.pending = self.pending, b""
         return taken
@@ -358,6 +362,7 @@ class Server:
     """A wsgid that listens.  Make it with the fixture `serve`."""
 
     def __init__(self, app, *options, validate=False, env=None, cwd=APPS):
+        self.validated = validate
         options = [str(option) for option in options]
         env = dict(env or {})
         if validate:
@@ -402,9 +407,9 @@ class Server:
             return Address(socket.AF_UNIX, "\0" + url[6:])
         if url.startswith("unix:"):
             return Address(socket.AF_UNIX, re.sub("^unix:(//)?", "", url))
-        host, port = re.match(r"https?://\[?(.*?)\]?:(\d+)", url).groups()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return Address(family, (host, int(port)))
+        host, port = re.match(r"https?://(\[.*\]|[^:]*):(\d+)", url).groups()
+        family = socket.AF_INET6 if host[0] == "[" else socket.AF_INET
+        return Address(family, (host.strip("[]"), int(port)))
 
     @property
     def base_url(self):
@@ -493,8 +498,9 @@ class Server:
         assert self.stopped or self.is_alive(), (
             f"wsgid ended with {self.process.returncode}; its log:\n{self.log()}"
         )
-        report = SANITIZER_REPORT.search(self.log())
-        assert not report, self.log()
+        assert not SANITIZER_REPORT.search(self.log()), self.log()
+        if self.validated:
+            assert not VALIDATOR_REPORT.search(self.log()), self.log()
 
     def finish(self):
         """The end of a test: the server is there and stops as it should."""

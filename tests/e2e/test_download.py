@@ -138,7 +138,7 @@ def test_client_leaves_in_the_middle(server, path, how):
     start = len(server.log())
     client = server.connect()
     client.send(request(path=path))
-    client._exactly(3 * MIB)
+    client.take(3 * MIB)
     getattr(client, how)()
     assert server.ask(path="/hello").body == b"hello"
     assert "Traceback" not in server.log()[start:]

@@ -2,6 +2,7 @@
 that returns it."""
 
 import json
+import os
 import re
 import socket
 
@@ -198,9 +199,9 @@ def test_root_path(mounted, path):
 
 
 @pytest.mark.parametrize("validate", [False, True], ids=["plain", "validated"])
-@pytest.mark.parametrize("form", ["unix:{}/socket", "unix:@wsgi-e2e{}"])
+@pytest.mark.parametrize("form", ["unix:{folder}/socket", "unix:@wsgi-e2e-{pid}"])
 def test_unix_socket(serve, tmp_path, form, validate):
-    address = form.format(tmp_path)
+    address = form.format(folder=tmp_path, pid=os.getpid())
     server = serve("environs:app", "--bind", address, validate=validate)
     environ = environ_of(server, request(path="/a"))
     assert environ["PATH_INFO"] == "/a"

@@ -216,15 +216,6 @@ add_listener(wsgi_server *server, int status, wsgi__listener *listener)
     return WSGI_OK;
 }
 
-static int
-adopt(wsgi_server *server, int fd)
-{
-    wsgi__listener_options options = listener_options(server);
-    wsgi__listener *listener = NULL;
-    int status = wsgi__listener_adopt(fd, &options, &listener, &server->error);
-    return add_listener(server, status, listener);
-}
-
 int
 wsgi_server_bind(wsgi_server *server, const char *text)
 {
@@ -239,8 +230,6 @@ wsgi_server_bind(wsgi_server *server, const char *text)
         status = reserve_listener(server);
     if (status < 0)
         return status;
-    if (address.kind == WSGI__ADDR_FD)
-        return adopt(server, address.fd);
     wsgi__listener_options options = listener_options(server);
     status =
         wsgi__listener_open(&address, &options, &listener, &server->error);
@@ -250,10 +239,16 @@ wsgi_server_bind(wsgi_server *server, const char *text)
 int
 wsgi_server_bind_fd(wsgi_server *server, int fd)
 {
+    wsgi__listener *listener = NULL;
+
     int status = enter_config(server);
     if (status == WSGI_OK)
         status = reserve_listener(server);
-    return status < 0 ? status : adopt(server, fd);
+    if (status < 0)
+        return status;
+    wsgi__listener_options options = listener_options(server);
+    status = wsgi__listener_adopt(fd, &options, &listener, &server->error);
+    return add_listener(server, status, listener);
 }
 
 const char *

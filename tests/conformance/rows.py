@@ -188,12 +188,14 @@ def broken():
     return Want((Answer(errors, complete=None),), CLOSED, events=no_body, dropped=True)
 
 
+def waiting():
+    """Not answered: the server waits for the rest of a body that is so long."""
+    return Want((), "silent", events=no_body)
+
+
 def dropped():
     """Closed without an answer, or with an error; the application not called."""
     return Want((Answer((400, 408)),), CLOSED, called=False, dropped=True)
-
-
-ERROR = tuple(range(400, 432)) + (431, 500, 501, 503, 505)
 
 
 # ---- What the application noted --------------------------------------------

@@ -40,4 +40,5 @@ def app(environ, start_response):
         body = f"{environ['REQUEST_METHOD']} {path}".encode("latin-1")
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
     start_response("200 OK", headers)
-    return [body]
+    # What servers do with a body at HEAD is for rows of their own.
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

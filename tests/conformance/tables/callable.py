@@ -2,7 +2,7 @@
 start_response, write(), exc_info, close(), mistakes."""
 
 from rows import CLOSED, IN_STEP, Answer, Leave, Want, count, head, row, table
-from tables.responses import BLOCK, SERVER_ERROR, answer, in_step, one
+from tables.responses import BLOCK, SERVER_ERROR, answer, get, in_step, one
 
 START = "3333 start_response"
 WRITE = "3333 write"
@@ -15,9 +15,10 @@ def works(id, section, path, why, body, status=200, method="GET", **headers):
     return answer(id, section, path, why, must=in_step(want), method=method)
 
 
-def closes(id, path, why="close() is called at the end, once", method="GET", **more):
+def closes(id, path, why="close() is called at the end, once", method="GET"):
     want = Want((Answer(tuple(range(200, 600)), complete=None),), None, events=count("close", 1))
-    return answer(id, CLOSE, path, why, must=want, method=method, **more)
+    data = get(path, b"Connection: close", method=method.encode())
+    return row(id, CLOSE, data, why, must=want, app="answers:app", methods=(method,))
 
 
 def mistake(id, path, why, section="3333 Specification Details", should=True):

@@ -66,7 +66,7 @@ ROWS = table(
     row("never-before-413", "9110 10.1.1", evil(EXPECT, b"Content-Length: 99999999999999"),
         "a final answer takes the place of 100", ours=refuse(413)),
     row("connection-in-step", "9110 10.1.1",
-        (echo(EXPECT, b"Content-Length: 3"), AWAIT, b"abc", head(line=b"GET /ok HTTP/1.1")),
+        (echo(EXPECT, b"Content-Length: 3"), AWAIT, b"abc", AWAIT, head(line=b"GET /ok HTTP/1.1")),
         WAITING, should=Want((CONTINUE, Answer((200,), b"abc"), Answer((200,), b"GET /ok")), OPEN),
         must=Want((CONTINUE, Answer((200,), b"abc"), Answer((200,), b"GET /ok")), prefix=True)),
     row("does-not-reach-the-application-late", "3333 Expect",

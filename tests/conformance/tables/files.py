@@ -31,7 +31,7 @@ ROWS = table(
           "up to the end of the connection", app="answers:app",
           must=serve(FILES[path], then=CLOSED, headers={"Transfer-Encoding": None}))
       for path in ("file", "file-range", "file-bare")),
-    answer("file-length", SECTION, "file", "the size of a file is known",
+    answer("file-length", SECTION, "file-with-size", "the size of a file is known",
            ours=one(200, Content_Length=str(len(CONTENT)))),
     answer("file-middle-length", SECTION, "file-from-the-middle", "as much as is left of it",
            ours=one(200, Content_Length=str(len(CONTENT) - 1000))),

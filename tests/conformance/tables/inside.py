@@ -1,7 +1,7 @@
 """PEP 3333 as an application finds it that checks what it is given; most of
 it under wsgiref.validate (apps/inside.py)."""
 
-from rows import chunked, coding, head, post, row, serve, serve_all, table
+from rows import AWAIT, chunked, coding, head, post, row, serve, serve_all, table
 
 BODY = b"line one\nline two\n\nlast without end"
 INPUT = "3333 Input and Error Streams"
@@ -34,11 +34,11 @@ ROWS = table(
     inside("environ-is-a-dict", ENVIRON, "a builtin dict, no subclass", app=BARE),
     inside("environ-can-be-changed", ENVIRON, "the application may do with it what it likes"),
     row("environ-is-not-shared", ENVIRON,
-        get("environ-is-not-shared") + get("environ-is-not-shared"),
+        (get("environ-is-not-shared"), AWAIT, get("environ-is-not-shared")),
         "each request has its own", app=BARE, must=serve_all(b"ok", b"ok").but(prefix=True)),
-    row("environ-stays", "CVE-2014-0242", b"".join(
-        head(b"X-Value: %d" % i * 20, line=b"GET /environ-stays?%d HTTP/1.1" % i)
-        for i in range(8)), "its strings are its own", app=BARE,
+    row("environ-stays", "CVE-2014-0242", [step for i in range(8) for step in (
+        head(b"X-Value: %d" % i * 20, line=b"GET /environ-stays?%d HTTP/1.1" % i), AWAIT)],
+        "its strings are its own", app=BARE,
         must=serve_all(*[b"ok"] * 8).but(prefix=True)),
     inside("required-keys", ENVIRON, "all that PEP 3333 requires"),
     inside("variables-are-native-strings", ENVIRON, "str, exactly", app=BARE),

@@ -305,6 +305,12 @@ static const row accepted[] = {
       T_PC "(0123456789\r\n\r\n\r\n\r\n\r\n)." },
     { IN(PC "0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n"),
       T_PC "(abc)." },
+    { IN(P "X:\t\r\nTransfer-Encoding: \tchunked\t \r\nY:a\tb\r\n\r\n"
+           "3\r\nabc\r\n0\r\n\r\n"),
+      "POST / 1.1 host=a chunked keep|Host=a|X=|Transfer-Encoding=chunked|"
+      "Y=a\tb|(abc)." },
+    { IN(P "Content-Length:\t3\t\r\n\r\nabc"),
+      "POST / 1.1 host=a len=3 keep|Host=a|Content-Length=3|(abc)." },
     { IN(PC "3;a=b;c=\"d;\xe9\t\"\r\nabc\r\n0;last\r\n\r\n"), T_PC "(abc)." },
     { IN(PC "3\r\nabc\r\n0\r\nX-T: 1\r\nHost: evil\r\nY:\r\n\r\n"),
       T_PC "(abc)." },

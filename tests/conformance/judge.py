@@ -229,5 +229,5 @@ def fault_of(server, row, kind):
         if not server.is_alive():
             fault = f"the server died ({server.process.returncode}); {fault}"
         if fault:
-            return name + fault
+            return name + fault[:1000]
     return None

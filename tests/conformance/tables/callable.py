@@ -127,7 +127,6 @@ ROWS = table(
     mistake("word-status", "word-status", "a status begins with three digits"),
     mistake("two-digits", "two-digits", "a status begins with three digits"),
     mistake("four-digits", "four-digits", "a status begins with three digits"),
-    mistake("status-600", "status-600", "a status begins with 1 to 5", should=False),
     mistake("dict-headers", "dict-headers", "headers are a list"),
     mistake("none-headers", "none-headers", "headers are a list"),
     mistake("header-of-three", "header-of-three", "a header is a pair"),

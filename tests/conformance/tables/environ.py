@@ -3,6 +3,8 @@
 from rows import chunked, coding, head, row, serve, table, variables
 
 SECTION = "3333 environ Variables"
+# Some servers leave an encoded slash alone, and a NUL may be refused.
+BYTES = bytes(i for i in range(1, 256) if i != ord("/"))
 
 
 def environ(*lines, target=b"/environ", method=b"GET", version=b"1.1", **more):
@@ -87,10 +89,10 @@ ROWS = table(
         "absolute-form has a path and a query as well", PATH_INFO="/environ", QUERY_STRING="a"),
     path("utf-8", b"caf%C3%A9", b"caf\xc3\xa9", "bytes as latin-1"),
     path("latin-1", b"caf%e9", b"caf\xe9", "bytes as latin-1"),
-    path("encoded-slash", b"a%2Fb", b"a/b", "decoded, as CGI does"),
+    path("encoded-slash", b"a%2Fb", b"a/b", "decoded, as CGI does", "ours"),
     path("encoded-question", b"a%3Fb", b"a?b", "decoded, and no query"),
     path("encoded-hash", b"a%23b", b"a#b", "decoded"),
-    path("encoded-percent", b"a%252Fb", b"a%2Fb", "decoded once"),
+    path("encoded-percent", b"a%2541b", b"a%41b", "decoded once"),
     path("encoded-space", b"a%20b", b"a b", "decoded"),
     path("encoded-crlf", b"a%0D%0Ab", b"a\r\nb", "decoded: PATH_INFO is no header", "ours"),
     path("plus", b"a+b", b"a+b", "plus is no blank in a path"),
@@ -98,6 +100,5 @@ ROWS = table(
     path("dots", b"a/./b/../c", b"a/./b/../c", "as it is: the application decides", "ours"),
     path("encoded-dots", b"%2e%2e/a", b"../a", "as it is: the application decides", "ours"),
     path("slashes", b"/a//b//", b"/a//b//", "as they are", "ours"),
-    path("every-byte", b"".join(b"%%%02X" % i for i in range(1, 256)), bytes(range(1, 256)),
-         "each as its code point"),
+    path("every-byte", b"".join(b"%%%02X" % i for i in BYTES), BYTES, "each as its code point"),
 )  # fmt: skip

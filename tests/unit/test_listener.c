@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -228,8 +229,22 @@ Test(listener, an_ipv6_wildcard_leaves_ipv4_to_another)
     wsgi__listener_free(four, true);
 }
 
+/* A container may come without /etc/hosts. */
+static bool
+have_localhost(void)
+{
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0)
+        return false;
+    freeaddrinfo(found);
+    return true;
+}
+
 Test(listener, a_host_name_is_resolved)
 {
+    if (!have_localhost())
+        cr_skip_test("this machine has no localhost");
     wsgi__listener *l = must_open("localhost:0");
 
     cr_expect(strcmp(l->self.host, "127.0.0.1") == 0 ||

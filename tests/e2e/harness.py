@@ -7,6 +7,7 @@ condition, sockets by their readiness; wait_for() is for what has no event
 (files, /proc).
 """
 
+import functools
 import os
 import re
 import select
@@ -14,6 +15,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -21,6 +23,8 @@ from pathlib import Path
 
 # Absolute: servers run in folders of their own.
 WSGID = os.environ.get("WSGID") and os.path.abspath(os.environ["WSGID"])
+# The interpreter of the Python that wsgid embeds; the tests' own may be another.
+PYTHON = os.environ.get("WSGI_PYTHON") or sys.executable
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
 EXAMPLES = HERE.parent.parent / "examples" / "apps"
@@ -36,6 +40,15 @@ SANITIZER_REPORT = re.compile(
 # How wsgiref.validate says that a rule was broken.
 VALIDATOR_REPORT = re.compile(r"AssertionError|garbage collected without being closed")
 START_URL = re.compile(r"https?://[^\s,;]+|unix:[^\s,;]+")
+
+
+@functools.lru_cache(maxsize=None)
+def has_package(name):
+    """Whether applications can import it."""
+    found = subprocess.run(
+        [PYTHON, "-c", f"import {name}"], stderr=subprocess.DEVNULL, timeout=60
+    )
+    return found.returncode == 0
 
 
 def is_sanitized():

@@ -44,6 +44,7 @@ kind_of(unsigned char byte)
 }
 
 #define NOT_HTTP "not an HTTP request"
+#define TLS_HANDSHAKE 0x16 /* its first byte (RFC 8446 5.1) */
 #define LINE_FAULTS                                                           \
     [BARE_LF] = "bare LF in the request line",                                \
     [CONTROL] = "control byte in the request line",                           \
@@ -98,7 +99,11 @@ static const char *const faults[WSGI__HEAD_ENDED][N_KINDS] = {
 static size_t
 refuse(wsgi__head *h, const unsigned char *bytes, size_t at)
 {
-    fail(h, 400, faults[h->state][kind_of(bytes[at])]);
+    /* https:// with the port of http:// is too common not to be named. */
+    if (h->state == WSGI__HEAD_EMPTY_LINE && bytes[at] == TLS_HANDSHAKE)
+        fail(h, 400, "TLS on a port of plain HTTP");
+    else
+        fail(h, 400, faults[h->state][kind_of(bytes[at])]);
     return at + 1;
 }
 

@@ -529,7 +529,8 @@ examine(int fd, any_address *at, wsgi__buf *message)
         return unfit(message, fd,
                      errno == ENOTSOCK
                          ? "this is no socket; pass on a listening one"
-                         : "this descriptor is not open; pass it on");
+                         : "this descriptor is not open; let the program that "
+                           "starts the server open it and pass it on");
     if (type != SOCK_STREAM || own_address(fd, at) < 0)
         return unfit(message, fd,
                      "this is no stream socket; pass on one of SOCK_STREAM");

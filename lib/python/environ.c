@@ -401,8 +401,9 @@ warn_dropped(wsgi__environ *maker, const wsgi__header *header,
     if (wsgi__buf_escape(&name, header->name) < 0)
         wsgi__buf_puts(&name, "?");
     wsgi__log_printf(log, WSGI_LOG_WARNING,
-                     "request header %s was dropped for the '_' in its name, "
-                     "which cannot be told from '-' in environ; said once",
+                     "request header %s was dropped for the \"_\" in its "
+                     "name, which cannot be told from \"-\" in environ: the "
+                     "client must send \"-\"; said once",
                      wsgi__buf_str(&name));
     wsgi__buf_free(&name);
 }

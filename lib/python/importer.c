@@ -40,6 +40,8 @@ fail_attribute(wsgi__loading *loading, PyObject *object, PyObject *name)
     wsgi__buf_puts(loading->error, "\".");
     wsgi__hints_near_attributes(loading->error, object, name);
     wsgi__hints_callables(loading->error, object);
+    wsgi__hints_submodules(loading->error, object);
+    wsgi__hints_origin(loading->error, object);
     return WSGI_ERR_APP_MISSING;
 }
 
@@ -92,6 +94,8 @@ get_usual(wsgi__loading *loading, PyObject **object)
         loading, "the module has neither \"application\" nor \"app\": write "
                  "\"module:callable\".");
     wsgi__hints_callables(loading->error, *object);
+    wsgi__hints_submodules(loading->error, *object);
+    wsgi__hints_origin(loading->error, *object);
     Py_CLEAR(*object);
     return WSGI_ERR_APP_MISSING;
 }

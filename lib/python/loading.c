@@ -23,7 +23,8 @@ static const advice advices[] = {
       "instead, as \"package.module:callable\", with the folder that the "
       "package is in as the current directory." },
     { &PyExc_ModuleNotFoundError, "No module named",
-      "It was found, but what it imports was not: is it installed in this "
+      "The application was found, but what it imports was not: is it "
+      "installed in this "
       "Python, or in a virtual environment that is not in use here?" },
 };
 

@@ -1,5 +1,7 @@
 #include "server/answer.h"
 
+#include <stdio.h>
+
 /* Blocks up to this size are copied, so that many small ones leave in one
  * write; larger ones are lent by their owner. */
 #define COPY_UP_TO ((size_t)64 * 1024)
@@ -81,6 +83,25 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
     return wsgi__outq_copy(out, head.ptr, head.len);
 }
 
+static void
+log_length(const wsgi__exchange *x, const wsgi__log *log, const char *gave,
+           const char *outcome)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    wsgi__buf target;
+
+    wsgi__buf_init(&target, (size_t)8 * 1024);
+    wsgi__buf_escape(&target, req->target);
+    wsgi__log_printf(log, WSGI_LOG_ERROR,
+                     "Error handling request %.*s %s: the application gave "
+                     "%s its Content-Length of %lld, %s: count bytes, not "
+                     "characters, or leave the header out",
+                     (int)req->method.len, req->method.ptr,
+                     wsgi__buf_str(&target), gave, (long long)x->plan.length,
+                     outcome);
+    wsgi__buf_free(&target);
+}
+
 /* How much of len bytes is wanted still (RFC 9110 8.6: never more than was
  * promised). */
 static uint64_t
@@ -91,10 +112,7 @@ wanted(wsgi__exchange *x, uint64_t len, const wsgi__log *log)
     if (len <= (uint64_t)x->left)
         return len;
     x->abandoned = true;
-    wsgi__log_printf(log, WSGI_LOG_ERROR,
-                     "the application gave more bytes than its Content-Length "
-                     "of %lld; the rest is cut off",
-                     (long long)x->plan.length);
+    log_length(x, log, "more bytes than", "the rest is cut off");
     return (uint64_t)x->left;
 }
 
@@ -177,10 +195,10 @@ wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
     }
     if (x->left > 0) {
         x->plan.keep_alive = false;
-        wsgi__log_printf(style->log, WSGI_LOG_ERROR,
-                         "the application gave %lld bytes fewer than its "
-                         "Content-Length of %lld; the connection is closed",
-                         (long long)x->left, (long long)x->plan.length);
+        char fewer[64];
+        snprintf(fewer, sizeof(fewer), "%lld bytes fewer than",
+                 (long long)x->left);
+        log_length(x, style->log, fewer, "the connection is closed");
     }
     if (x->plan.framing == WSGI__FRAME_CHUNKED)
         return put(x, WSGI__LAST_CHUNK, false, out);

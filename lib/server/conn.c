@@ -325,10 +325,14 @@ log_refusal(const wsgi__conn *conn, int code, const char *reason)
     if (!wsgi__log_wants(log, WSGI_LOG_INFO))
         return;
     wsgi__buf_init(&text, (size_t)8 * 1024);
-    wsgi__buf_escape(&text, req->method);
-    wsgi__buf_puts(&text, " ");
-    wsgi__buf_escape(&text, req->target);
-    wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s (%s)", code,
+    if (req->method.len) {
+        wsgi__buf_puts(&text, " (");
+        wsgi__buf_escape(&text, req->method);
+        wsgi__buf_puts(&text, req->target.len ? " " : "");
+        wsgi__buf_escape(&text, req->target);
+        wsgi__buf_puts(&text, ")");
+    }
+    wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s%s", code,
                      wsgi__response_phrase(code),
                      *conn->peer.host ? conn->peer.host : "unix:",
                      reason ? reason : "", wsgi__buf_str(&text));

@@ -202,10 +202,12 @@ most_connections(wsgi_server *server)
                       ? (size_t)files.rlim_cur - RESERVED_FDS
                       : (size_t)files.rlim_cur / 2;
     if (asked > 0 && most > room)
-        wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
-                         "worker-connections is %zu, but the limit of open "
-                         "files (ulimit -n) of %llu allows for %zu",
-                         most, (unsigned long long)files.rlim_cur, room);
+        wsgi__log_printf(
+            &server->log, WSGI_LOG_WARNING,
+            "worker-connections is %zu, but the limit of open "
+            "files (ulimit -n) of %llu allows for %zu: raise that "
+            "limit",
+            most, (unsigned long long)files.rlim_cur, room);
     return most < room ? most : room;
 }
 

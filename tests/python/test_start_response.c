@@ -205,7 +205,8 @@ typedef struct bad {
 
 static const bad bads[] = {
     /* status */
-    { "s(200, [])", &PyExc_TypeError, "status must be str such as '200 OK'" },
+    { "s(200, [])", &PyExc_TypeError,
+      "status must be str such as \"200 OK\"" },
     { "s(b'200 OK', [])", &PyExc_TypeError, "not bytes" },
     { "s(None, [])", &PyExc_TypeError, "not NoneType" },
     { "s('200', [])", &PyExc_ValueError, "status '200': " },
@@ -222,7 +223,7 @@ static const bad bads[] = {
     { "s('200 OK', None)", &PyExc_TypeError, "not NoneType" },
     { "s('200 OK', iter([]))", &PyExc_TypeError, "use list(headers)" },
     { "s('200 OK', [['A', 'b']])", &PyExc_TypeError,
-      "item 0 is ['A', 'b'] of type list" },
+      "item 0 is ['A', 'b'] of type list: write (name, value)" },
     { "s('200 OK', [('A', 'b'), 'C: d'])", &PyExc_TypeError,
       "item 1 is 'C: d' of type str" },
     { "s('200 OK', [('A', 'b', 'c')])", &PyExc_TypeError, "item 0" },
@@ -233,8 +234,9 @@ static const bad bads[] = {
       "str(5)" },
     { "s('200 OK', [('A', b'x')])", &PyExc_TypeError,
       "header 'A' has the value b'x' of type bytes; WSGI needs str: "
-      ".decode('latin-1')" },
-    { "s('200 OK', [('A', None)])", &PyExc_TypeError, "the value None" },
+      ".decode(\"latin-1\")" },
+    { "s('200 OK', [('A', None)])", &PyExc_TypeError,
+      "header 'A' has the value None; WSGI needs str: leave the header out" },
     { "s('200 OK', [(b'A', 'x')])", &PyExc_TypeError,
       "a name b'A' of type bytes" },
     { "s('200 OK', [(1, 'x')])", &PyExc_TypeError, "a name 1 of type int" },

@@ -569,7 +569,10 @@ static const struct {
       WSGI_ERR_INVALID },
     { NOT_A_SOCKET, "this is no socket; pass on a listening one",
       WSGI_ERR_INVALID },
-    { CLOSED, "this descriptor is not open; pass it on", WSGI_ERR_INVALID },
+    { CLOSED,
+      "this descriptor is not open; let the program that starts the "
+      "server open it and pass it on",
+      WSGI_ERR_INVALID },
 };
 
 Test(listener, adopts_what_can_listen)

@@ -739,7 +739,10 @@ static void
 on_ready(wsgi__io *io, unsigned events)
 {
     wsgi__conn *conn = CONN_OF(io, io);
-    if (events & WSGI__HANGUP) {
+    /* Closing a Unix socket over unread bytes resets it, and the answer is
+     * lost: what lingers is read to its end. */
+    bool last_bytes = conn->state == WSGI__CONN_LINGER && events & WSGI__READ;
+    if (events & WSGI__HANGUP && !last_bytes) {
         trace_text(conn, "the client is gone");
         wsgi__conn_close(conn);
         return;

@@ -252,6 +252,25 @@ Test(conn, refuses_and_parses_nothing_more)
     }
 }
 
+/* Bytes and end of the input come together, behind the answer. */
+Test(conn, a_refused_client_that_goes_on_is_not_reset)
+{
+    world w;
+    char got[4096];
+    setup(&w);
+    say(&w, "junk\n");
+    turns(&w, 3);
+    cr_assert_eq(w.set.first->state, WSGI__CONN_LINGER);
+    say(&w, "and more of it\n");
+    shutdown(w.client, SHUT_WR);
+    turns(&w, 3);
+    cr_expect_eq(w.set.count, 0);
+    cr_expect_gt(read(w.client, got, sizeof(got)), 0);
+    ssize_t n = read(w.client, got, sizeof(got));
+    cr_expect_eq(n, 0, "%s", n < 0 ? strerror(errno) : "more");
+    teardown(&w);
+}
+
 Test(conn, asks_for_the_body_once)
 {
     world w;

@@ -17,6 +17,7 @@
 
 static void on_ready(wsgi__io *io, unsigned events);
 static void on_expired(wsgi__timer *timer);
+static void await_turn(wsgi__conn *conn);
 static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
@@ -232,17 +233,19 @@ log_write_failure(const wsgi__conn *conn, int result)
                          conn->peer.host, strerror(errno));
 }
 
-/* Waits for room in the socket.  Between two requests that is an addition to
- * reading, otherwise a state. */
+/* Waits for room in the socket, even with a pipelined request half read: the
+ * end of the input, or its deadline, would close the connection under the
+ * answers before it. */
 static void
 await_room(wsgi__conn *conn, bool progress)
 {
     /* In the run phase the loop's clock is as old as the application's call. */
     wsgi__loop_refresh(conn->set->loop);
-    if (is_reading(conn))
-        watch(conn, WSGI__READ | WSGI__WRITE);
-    else if (conn->state != WSGI__CONN_WRITE || progress)
-        enter(conn, WSGI__CONN_WRITE);
+    if (conn->state != WSGI__CONN_WRITE)
+        conn->drained = conn->state;
+    else if (!progress)
+        return;
+    enter(conn, WSGI__CONN_WRITE);
 }
 
 /* Hands the kernel what it takes.  May close. */
@@ -278,6 +281,19 @@ finish(wsgi__conn *conn)
         linger(conn);
 }
 
+/* Goes on with the request that was being read. */
+static void
+read_on(wsgi__conn *conn)
+{
+    enter(conn, conn->drained);
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    if (conn->parsed < conn->input.len)
+        await_turn(conn);
+    if (conn->set->draining)
+        wsgi__conn_drain(conn);
+}
+
 /* The output is with the kernel: what is next? */
 static void
 settle(wsgi__conn *conn)
@@ -285,11 +301,11 @@ settle(wsgi__conn *conn)
     wsgi__conns *set = conn->set;
     wsgi__exchange *x = conn->x;
 
-    if (is_reading(conn)) {
-        watch(conn, WSGI__READ);
+    if (conn->state == WSGI__CONN_WRITE && conn->drained != WSGI__CONN_RUN) {
+        read_on(conn);
         return;
     }
-    if (!x) /* LINGER */
+    if (!x || is_reading(conn)) /* no x: LINGER */
         return;
     if (!x->complete) {
         if (conn->state == WSGI__CONN_WRITE)
@@ -727,7 +743,10 @@ static void
 on_ready(wsgi__io *io, unsigned events)
 {
     wsgi__conn *conn = CONN_OF(io, io);
-    if (events & WSGI__HANGUP) {
+    /* Closing a Unix socket over unread bytes resets it, and the answer is
+     * lost: what lingers is read to its end. */
+    bool last_bytes = conn->state == WSGI__CONN_LINGER && events & WSGI__READ;
+    if (events & WSGI__HANGUP && !last_bytes) {
         trace_text(conn, "the client is gone");
         wsgi__conn_close(conn);
         return;

@@ -14,8 +14,8 @@
  *           |                | keep-alive if idle  |
  *   BODY    | read           | body                | RUN; WRITE with 4xx
  *   RUN     | as before *    | -                   | WRITE, HEAD, LINGER
- *   WRITE   | write          | write               | RUN (drained, more to
- *           |                |                     | come), HEAD, LINGER
+ *   WRITE   | write          | write               | where it came from, once
+ *           |                |                     | drained: RUN, HEAD, BODY
  *   LINGER  | read, drops    | 2 s                 | CLOSED
  *   CLOSED  | -              | -                   | freed without a job
  *
@@ -48,6 +48,7 @@ struct wsgi__conn {
     uint32_t n_requests;
     uint32_t lingered; /* bytes dropped in LINGER */
     wsgi__conn_state state;
+    wsgi__conn_state drained; /* what WRITE goes back to */
     bool unflushed, waiting; /* is in that list of the set */
     bool dead;               /* is in the list of the dead */
     wsgi__endpoint peer, self;

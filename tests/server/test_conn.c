@@ -252,6 +252,25 @@ Test(conn, refuses_and_parses_nothing_more)
     }
 }
 
+/* Bytes and end of the input come together, behind the answer. */
+Test(conn, a_refused_client_that_goes_on_is_not_reset)
+{
+    world w;
+    char got[4096];
+    setup(&w);
+    say(&w, "junk\n");
+    turns(&w, 3);
+    cr_assert_eq(w.set.first->state, WSGI__CONN_LINGER);
+    say(&w, "and more of it\n");
+    shutdown(w.client, SHUT_WR);
+    turns(&w, 3);
+    cr_expect_eq(w.set.count, 0);
+    cr_expect_gt(read(w.client, got, sizeof(got)), 0);
+    ssize_t n = read(w.client, got, sizeof(got));
+    cr_expect_eq(n, 0, "%s", n < 0 ? strerror(errno) : "more");
+    teardown(&w);
+}
+
 Test(conn, asks_for_the_body_once)
 {
     world w;
@@ -329,6 +348,57 @@ Test(conn, a_slow_reader_pauses_the_application)
         cr_expect_gt(total, (size_t)1 << 20);
         cr_expect_eq(w.fx.done, 1);
         cr_expect_eq(w.set.first->state, WSGI__CONN_HEAD);
+        teardown(&w);
+    }
+}
+
+/* The answer waits for room in the socket while what follows its request, and
+ * the end of the input, are there already: no byte of it may be lost, and
+ * nothing more is read before it is gone. */
+Test(conn, what_follows_a_request_does_not_cut_its_answer)
+{
+    static const struct {
+        const char *name, *behind, *later;
+        size_t answers;
+        bool draining;
+    } rows[] = {
+        { "an empty line", "\r\n", NULL, 1, false },
+        { "half a head", "GET /ha", NULL, 1, false },
+        { "half a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", NULL, 1,
+          false },
+        { "the head of one that waits for the answer",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", "hello",
+          2, false },
+        { "an empty line, and the server stops", "\r\n", NULL, 1, true },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        world w;
+        char block[12001];
+        setup(&w);
+        memset(block, 'b', sizeof(block) - 1);
+        block[sizeof(block) - 1] = '\0';
+        w.fx.answer.blocks[0] = block;
+        say(&w, GET("/first"));
+        say(&w, rows[i].behind);
+        if (!rows[i].later)
+            shutdown(w.client, SHUT_WR);
+        turns(&w, 3);
+        if (rows[i].draining)
+            wsgi__conns_drain(&w.set);
+        cr_assert_not_null(w.set.first, "%s", rows[i].name);
+        cr_expect_eq(w.set.first->state, WSGI__CONN_WRITE, "%s", rows[i].name);
+        char *got = hear(&w, NULL);
+        size_t len = strlen(got),
+               head = (size_t)(strstr(got, "\r\n\r\n") - got);
+        cr_expect_eq(len, head + 4 + 12000, "%s: %zu bytes", rows[i].name,
+                     len);
+        free(got);
+        if (rows[i].later)
+            say(&w, rows[i].later);
+        free(hear(&w, NULL));
+        cr_expect_eq(w.fx.done, rows[i].answers, "%s", rows[i].name);
+        cr_expect_eq(w.set.count, rows[i].later ? 1 : 0, "%s", rows[i].name);
         teardown(&w);
     }
 }

@@ -235,10 +235,16 @@ static int
 sink_write(wsgi__call_sink *sink, PyObject *bytes)
 {
     run *r = (run *)(void *)sink;
-    if (is_child(r->ex)) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "write() was called in a process that the application "
-                        "forked; the connection is its parent's");
+    const char *why = NULL;
+    if (is_child(r->ex))
+        why = "write() was called in a process that the application forked; "
+              "the connection is its parent's";
+    /* From a thread of the application's, while the loop is elsewhere. */
+    else if (r->ex->current != r->job)
+        why = "write() was called while the application was not running; "
+              "call it from there or from the iterable's next()";
+    if (why) {
+        PyErr_SetString(PyExc_RuntimeError, why);
         return -1;
     }
     give_head(r);

@@ -1,8 +1,13 @@
 #include "server/answer.h"
 
+#include <stdio.h>
+
 /* Blocks up to this size are copied, so that many small ones leave in one
  * write; larger ones are lent by their owner. */
 #define COPY_UP_TO ((size_t)64 * 1024)
+
+/* Room for a request line of the default limit, escaped. */
+#define LONGEST_COMPLAINT ((size_t)64 * 1024)
 
 static wsgi__span
 date_now(char date[WSGI__DATE_LEN + 1])
@@ -81,6 +86,22 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
     return wsgi__outq_copy(out, head.ptr, head.len);
 }
 
+/* An entry of the log that says which request it is about. */
+static void
+complain(const wsgi__exchange *x, const wsgi__log *log, const char *what)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    wsgi__buf text;
+    wsgi__buf_init(&text, LONGEST_COMPLAINT);
+    wsgi__buf_escape(&text, req->method);
+    wsgi__buf_puts(&text, " ");
+    wsgi__buf_escape(&text, req->target);
+    wsgi__buf_puts(&text, ": ");
+    wsgi__buf_puts(&text, what);
+    wsgi__log_write(log, WSGI_LOG_ERROR, wsgi__buf_str(&text));
+    wsgi__buf_free(&text);
+}
+
 /* How much of len bytes is wanted still (RFC 9110 8.6: never more than was
  * promised). */
 static uint64_t
@@ -90,11 +111,13 @@ wanted(wsgi__exchange *x, uint64_t len, const wsgi__log *log)
         return len;
     if (len <= (uint64_t)x->left)
         return len;
+    char what[128];
     x->abandoned = true;
-    wsgi__log_printf(log, WSGI_LOG_ERROR,
-                     "the application gave more bytes than its Content-Length "
-                     "of %lld; the rest is cut off",
-                     (long long)x->plan.length);
+    snprintf(what, sizeof(what),
+             "the application gave more bytes than its Content-Length of "
+             "%lld; the rest is cut off",
+             (long long)x->plan.length);
+    complain(x, log, what);
     return (uint64_t)x->left;
 }
 
@@ -177,10 +200,12 @@ wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
     }
     if (x->left > 0) {
         x->plan.keep_alive = false;
-        wsgi__log_printf(style->log, WSGI_LOG_ERROR,
-                         "the application gave %lld bytes fewer than its "
-                         "Content-Length of %lld; the connection is closed",
-                         (long long)x->left, (long long)x->plan.length);
+        char what[128];
+        snprintf(what, sizeof(what),
+                 "the application gave %lld bytes fewer than its "
+                 "Content-Length of %lld; the connection is closed",
+                 (long long)x->left, (long long)x->plan.length);
+        complain(x, style->log, what);
     }
     if (x->plan.framing == WSGI__FRAME_CHUNKED)
         return put(x, WSGI__LAST_CHUNK, false, out);

@@ -226,10 +226,13 @@ static int
 check_pairs(PyObject *headers, block *counted)
 {
     for (size_t i = 0; i < counted->n_headers; i++) {
-        PyObject *pair =
-            PySequence_Fast_GET_ITEM(headers, (Py_ssize_t)i); /* Borrowed. */
+        PyObject *pair = PySequence_Fast_GET_ITEM(headers, (Py_ssize_t)i);
         wsgi__header *header = &counted->headers[i];
-        if (check_pair(pair, (Py_ssize_t)i, header) < 0)
+        /* The repr() of an object in a message may empty the list. */
+        Py_INCREF(pair);
+        int failed = check_pair(pair, (Py_ssize_t)i, header);
+        Py_DECREF(pair);
+        if (failed)
             return -1;
         if (!count(counted, header->name.len) ||
             !count(counted, header->value.len)) {

@@ -1,8 +1,8 @@
 /*
  * Python objects as text for people.  GIL held in every function.
  *
- * UTF-8; what cannot be encoded, such as a lone surrogate, is escaped.  None
- * of these fails: an object that cannot be shown is "<TYPE>", and no exception
+ * UTF-8; what cannot be encoded, such as a lone surrogate, is escaped.  Those
+ * that take an object do not fail: an object that cannot be shown is "<TYPE>", and no exception
  * is left set.  None may be set on entry.
  */
 #ifndef WSGI_PYTHON_TEXT_H
@@ -12,6 +12,11 @@
 #include <Python.h>
 
 #include "base/buf.h"
+
+/* Appends text that is UTF-8 already, line ends and colours as they are; what
+ * would end the string or forge a line of a log, \0 \r \v \f, is escaped.  The
+ * buffer is unchanged on failure. */
+int wsgi__text_put(wsgi__buf *out, wsgi__span text);
 
 /* Appends str(object). */
 void wsgi__text_str(wsgi__buf *out, PyObject *object);

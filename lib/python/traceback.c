@@ -36,8 +36,9 @@ append_formatted(wsgi__buf *out, PyObject *raised)
              : NULL;
     int status = WSGI_ERR_NOMEM;
     if (bytes)
-        status = wsgi__buf_append(out, PyBytes_AS_STRING(bytes),
-                                  (size_t)PyBytes_GET_SIZE(bytes));
+        status = wsgi__text_put(
+            out, (wsgi__span){ PyBytes_AS_STRING(bytes),
+                               (size_t)PyBytes_GET_SIZE(bytes) });
     PyErr_Clear();
     Py_XDECREF(bytes);
     Py_XDECREF(text);

@@ -50,6 +50,14 @@ static const char *const source =
     "import sys, gc\n"
     "class Str(str): pass\n"
     "class Pair(tuple): pass\n"
+    "class Clearing:\n"
+    "    def __repr__(self):\n"
+    "        listed.clear()\n"
+    "        return 'shown'\n"
+    "listed = []\n"
+    "def cleared(make):\n"
+    "    listed[:] = [make(Clearing())]\n"
+    "    s('200 OK', listed)\n"
     "def info(kind=ValueError, text='first'):\n"
     "    try: raise kind(text)\n"
     "    except kind: return sys.exc_info()\n"
@@ -240,6 +248,14 @@ static const bad bads[] = {
     { "s('200 OK', [(b'A', 'x')])", &PyExc_TypeError,
       "a name b'A' of type bytes" },
     { "s('200 OK', [(1, 'x')])", &PyExc_TypeError, "a name 1 of type int" },
+    /* the list has let them go before the message is complete */
+    { "cleared(lambda c: (chr(65) * 9, c))", &PyExc_TypeError,
+      "header 'AAAAAAAAA' has the value shown of type Clearing; WSGI needs "
+      "str: str(shown)" },
+    { "cleared(lambda c: (c, 'x'))", &PyExc_TypeError,
+      "header shown has a name shown of type Clearing" },
+    { "cleared(lambda c: c)", &PyExc_TypeError,
+      "item 0 is shown of type Clearing" },
     /* what they say */
     { "s('200 OK', [('A', '\\u20ac')])", &PyExc_ValueError,
       "encode as RFC 8187 or percent-encode" },

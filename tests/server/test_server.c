@@ -220,6 +220,31 @@ Test(server, the_descriptor_is_readable_while_work_is_left)
 
 /* ---- Mistakes ----------------------------------------------------------- */
 
+/* Between two steps of the application the connection is the loop's, which
+ * does not hold the GIL: another thread's write() must not touch it. */
+Test(server, write_is_refused_while_the_application_does_not_run)
+{
+    wsgi_server *server = new_server(
+        "kept = []\n"
+        "def app(environ, start_response):\n"
+        "    kept.append(start_response('200 OK', []))\n"
+        "    return (b'x' * 1000000 for _ in range(100))\n"
+        "def late():\n"
+        "    try: kept[0](b'late')\n"
+        "    except RuntimeError as e: return 'not running' in str(e)\n");
+    PyObject *module = PyImport_ImportModule("served");
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (!python_true(module, "len(kept) == 1"))
+        cr_assert_eq(wsgi_server_dispatch(server, 10), WSGI_OK);
+
+    cr_expect(python_true(module, "late()"));
+    close(fd);
+    Py_DECREF(module);
+    wsgi_server_free(server);
+}
+
 Test(server, errors_name_the_thing)
 {
     wsgi_server *server = wsgi_server_new();

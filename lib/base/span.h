@@ -11,7 +11,12 @@ typedef struct wsgi__span {
     size_t len;
 } wsgi__span;
 
-#define WSGI__SPAN(literal) ((wsgi__span){ (literal), sizeof(literal) - 1 })
+/* The span of a string literal; the second form for static initialisers. */
+#define WSGI__SPAN(literal) ((wsgi__span)WSGI__SPAN_INIT(literal))
+#define WSGI__SPAN_INIT(literal)                                              \
+    {                                                                         \
+        (literal), sizeof(literal) - 1                                        \
+    }
 
 /* text may be NULL, which gives the empty span. */
 static inline wsgi__span

@@ -137,11 +137,11 @@ static const struct {
     wsgi__fault (*add)(wsgi__fields *fields, wsgi__request *req,
                        wsgi__span value);
 } known[] = {
-    { { "host", 4 }, add_host },
-    { { "connection", 10 }, add_connection },
-    { { "content-length", 14 }, add_content_length },
-    { { "transfer-encoding", 17 }, add_transfer_encoding },
-    { { "expect", 6 }, add_expect },
+    { WSGI__SPAN_INIT("host"), add_host },
+    { WSGI__SPAN_INIT("connection"), add_connection },
+    { WSGI__SPAN_INIT("content-length"), add_content_length },
+    { WSGI__SPAN_INIT("transfer-encoding"), add_transfer_encoding },
+    { WSGI__SPAN_INIT("expect"), add_expect },
 };
 
 wsgi__fault

@@ -3,25 +3,21 @@
 
 #include <stdint.h>
 
-#define NAME(literal)                                                         \
-    {                                                                         \
-        (literal), sizeof(literal) - 1                                        \
-    }
-
 /* PEP 3333 leaves these to the server; wsgiref's list, with the name that HTTP
  * has for "Trailers". */
 static const wsgi__span hop_by_hop[] = {
-    NAME("connection"),
-    NAME("keep-alive"),
-    NAME("proxy-authenticate"),
-    NAME("proxy-authorization"),
-    NAME("te"),
-    NAME("trailer"),
-    NAME("trailers"),
-    NAME("upgrade"),
+    WSGI__SPAN_INIT("connection"),
+    WSGI__SPAN_INIT("keep-alive"),
+    WSGI__SPAN_INIT("proxy-authenticate"),
+    WSGI__SPAN_INIT("proxy-authorization"),
+    WSGI__SPAN_INIT("te"),
+    WSGI__SPAN_INIT("trailer"),
+    WSGI__SPAN_INIT("trailers"),
+    WSGI__SPAN_INIT("upgrade"),
 };
-static const wsgi__span transfer_encoding = NAME("transfer-encoding");
-static const wsgi__span content_length = NAME("content-length");
+static const wsgi__span transfer_encoding =
+    WSGI__SPAN_INIT("transfer-encoding");
+static const wsgi__span content_length = WSGI__SPAN_INIT("content-length");
 
 /* RFC 9110 5.6.2: what a token is made of besides letters and digits. */
 static bool

@@ -158,8 +158,8 @@ split_path(wsgi__span text, wsgi__target *parts)
 static size_t
 scheme_len(wsgi__span target)
 {
-    static const wsgi__span schemes[] = { { "http://", 7 },
-                                          { "https://", 8 } };
+    static const wsgi__span schemes[] = { WSGI__SPAN_INIT("http://"),
+                                          WSGI__SPAN_INIT("https://") };
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (target.len >= schemes[i].len &&
             wsgi__span_is_nocase(span_to(target, schemes[i].len), schemes[i]))

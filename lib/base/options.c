@@ -4,12 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/macros.h"
 #include "base/mem.h"
 
 /* Longer than any sentence that is made here. */
 #define MESSAGE_MAX 384
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- The table ---------------------------------------------------------- */
 
@@ -97,13 +96,13 @@ wsgi_option_next(const wsgi_option_info *previous)
 {
     if (!previous)
         return table;
-    return previous + 1 < table + LENGTH(table) ? previous + 1 : NULL;
+    return previous + 1 < table + WSGI__COUNT(table) ? previous + 1 : NULL;
 }
 
 static const wsgi_option_info *
 by_number(int number)
 {
-    for (size_t i = 0; i < LENGTH(table); i++)
+    for (size_t i = 0; i < WSGI__COUNT(table); i++)
         if (table[i].number == number)
             return &table[i];
     return NULL;
@@ -138,7 +137,7 @@ const wsgi_option_info *
 wsgi_option_find(const char *name)
 {
     wsgi__span wanted = wsgi__span_of(name);
-    for (size_t i = 0; i < LENGTH(table); i++)
+    for (size_t i = 0; i < WSGI__COUNT(table); i++)
         if (list_has(table[i].name, wanted) ||
             list_has(table[i].aliases, wanted))
             return &table[i];
@@ -181,9 +180,9 @@ nearest_name(wsgi__span name)
 
     if (name.len > LONGEST_NAME)
         return nearest;
-    for (size_t i = 0; i < LENGTH(table); i++) {
+    for (size_t i = 0; i < WSGI__COUNT(table); i++) {
         const char *lists[] = { table[i].name, table[i].aliases };
-        for (size_t k = 0; k < LENGTH(lists); k++) {
+        for (size_t k = 0; k < WSGI__COUNT(lists); k++) {
             wsgi__span word;
             while (next_word(&lists[k], &word)) {
                 size_t distance = edit_distance(name, word);
@@ -203,7 +202,7 @@ void
 wsgi__options_init(wsgi__options *options)
 {
     *options = (wsgi__options){ .ints = { 0 } };
-    for (size_t i = 0; i < LENGTH(table); i++) {
+    for (size_t i = 0; i < WSGI__COUNT(table); i++) {
         if (table[i].kind == WSGI_KIND_STRING)
             continue;
         int status =

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "base/macros.h"
 #include "http/chars.h"
 
 static wsgi__fault
@@ -148,7 +149,7 @@ wsgi__fault
 wsgi__fields_add(wsgi__fields *fields, wsgi__request *req, wsgi__span name,
                  wsgi__span value)
 {
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    for (size_t i = 0; i < WSGI__COUNT(known); i++)
         if (wsgi__span_is_nocase(name, known[i].name))
             return known[i].add(fields, req, value);
     return WSGI__NO_FAULT;

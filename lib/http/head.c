@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/chars.h"
 
 /* Input is copied to the head in pieces of this size, because what follows a
@@ -460,7 +461,7 @@ rebase_request(wsgi__request *req, uintptr_t before)
     const char *data = req->head.data;
     size_t len = req->head.len;
 
-    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++)
+    for (size_t i = 0; i < WSGI__COUNT(spans); i++)
         rebase(spans[i], data, before, len);
     for (size_t i = 0; i < req->n_headers; i++) {
         rebase(&req->headers[i].name, data, before, len);

@@ -5,9 +5,8 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/decimal.h"
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static const wsgi__span date_name = WSGI__SPAN_INIT("date");
 static const wsgi__span server_name = WSGI__SPAN_INIT("server");
@@ -70,7 +69,7 @@ typedef struct own_fields {
 static void
 add_own(own_fields *own, wsgi__span name, wsgi__span value)
 {
-    assert(own->n < COUNT(own->list));
+    assert(own->n < WSGI__COUNT(own->list));
     own->list[own->n++] = (wsgi__header){ name, value };
 }
 
@@ -264,7 +263,7 @@ static const struct phrase {
 const char *
 wsgi__response_phrase(int code)
 {
-    for (size_t i = 0; i < COUNT(phrases); i++)
+    for (size_t i = 0; i < WSGI__COUNT(phrases); i++)
         if (phrases[i].code == code)
             return phrases[i].text;
     return "Unknown";

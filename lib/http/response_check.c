@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "base/macros.h"
+
 /* PEP 3333 leaves these to the server; wsgiref's list, with the name that HTTP
  * has for "Trailers". */
 static const wsgi__span hop_by_hop[] = {
@@ -115,7 +117,7 @@ wsgi__response_check_header(wsgi__span name, wsgi__span value)
     if (wsgi__span_is_nocase(name, transfer_encoding))
         return "Transfer-Encoding is the server's to set: leave it out and "
                "yield the body as it is";
-    for (size_t i = 0; i < sizeof(hop_by_hop) / sizeof(*hop_by_hop); i++)
+    for (size_t i = 0; i < WSGI__COUNT(hop_by_hop); i++)
         if (wsgi__span_is_nocase(name, hop_by_hop[i]))
             return "hop-by-hop headers are the server's to set (PEP 3333): "
                    "leave it out";

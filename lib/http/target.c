@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/chars.h"
 
 static wsgi__span
@@ -160,7 +161,7 @@ scheme_len(wsgi__span target)
 {
     static const wsgi__span schemes[] = { WSGI__SPAN_INIT("http://"),
                                           WSGI__SPAN_INIT("https://") };
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    for (size_t i = 0; i < WSGI__COUNT(schemes); i++)
         if (target.len >= schemes[i].len &&
             wsgi__span_is_nocase(span_to(target, schemes[i].len), schemes[i]))
             return schemes[i].len;

@@ -5,6 +5,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/decimal.h"
 
 /* A header on its way to a variable. */
@@ -45,7 +46,7 @@ static const wsgi__span left_out[] = {
 static bool
 is_left_out(wsgi__span name)
 {
-    for (size_t i = 0; i < sizeof(left_out) / sizeof(*left_out); i++)
+    for (size_t i = 0; i < WSGI__COUNT(left_out); i++)
         if (wsgi__span_is_nocase(name, left_out[i]))
             return true;
     return false;
@@ -261,8 +262,7 @@ emit_request(const wsgi__request *req, const wsgi__conn_info *conn,
         { WSGI__SPAN_INIT("REMOTE_ADDR"), conn->remote_addr },
         { WSGI__SPAN_INIT("REMOTE_PORT"), conn->remote_port },
     };
-    return emit_all(variables, sizeof(variables) / sizeof(*variables), emit,
-                    user);
+    return emit_all(variables, WSGI__COUNT(variables), emit, user);
 }
 
 /* The ones that are there or not. */

@@ -16,6 +16,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "base/mem.h"
 
 #define PASS_OVER_MAX 16
@@ -75,10 +76,8 @@ static int
 cannot_bind(wsgi__buf *message, bool is_unix, const char *where, int error)
 {
     const char *why =
-        is_unix ? sentence_for(unix_reasons,
-                               sizeof(unix_reasons) / sizeof(reason), error)
-                : sentence_for(tcp_reasons,
-                               sizeof(tcp_reasons) / sizeof(reason), error);
+        is_unix ? sentence_for(unix_reasons, WSGI__COUNT(unix_reasons), error)
+                : sentence_for(tcp_reasons, WSGI__COUNT(tcp_reasons), error);
 
     wsgi__buf_reset(message);
     wsgi__buf_escape(message, wsgi__span_of(where));
@@ -628,7 +627,7 @@ is_of_the_connection(int error)
                                    ENETUNREACH, ETIMEDOUT,    EOPNOTSUPP,
                                    EPERM };
 
-    for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+    for (size_t i = 0; i < WSGI__COUNT(passing); i++)
         if (error == passing[i])
             return true;
     return false;

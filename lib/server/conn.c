@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/mem.h"
+#include "base/macros.h"
 
 /* Of one connection in one turn, so that an upload leaves time for others. */
 #define READS_PER_EVENT 8
@@ -20,9 +20,6 @@ static void on_expired(wsgi__timer *timer);
 static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
-
-#define CONN_OF(member_ptr, member)                                           \
-    ((wsgi__conn *)(void *)((char *)(member_ptr)-offsetof(wsgi__conn, member)))
 
 /* ---- Trace -------------------------------------------------------------- */
 
@@ -612,10 +609,7 @@ wsgi__conn_continue(wsgi__conn *conn)
 static wsgi__conn *
 conn_of(wsgi__job *job)
 {
-    wsgi__exchange *x =
-        (wsgi__exchange *)(void *)((char *)job -
-                                   offsetof(wsgi__exchange, job));
-    return x->conn;
+    return WSGI__OWNER(job, wsgi__exchange, job)->conn;
 }
 
 /* Whether an answer could be queued; else the connection is closed. */
@@ -722,7 +716,7 @@ static const wsgi__job_events job_events = {
 static void
 on_ready(wsgi__io *io, unsigned events)
 {
-    wsgi__conn *conn = CONN_OF(io, io);
+    wsgi__conn *conn = WSGI__OWNER(io, wsgi__conn, io);
     if (events & WSGI__HANGUP) {
         trace_text(conn, "the client is gone");
         wsgi__conn_close(conn);
@@ -752,7 +746,7 @@ on_ready(wsgi__io *io, unsigned events)
 static void
 on_expired(wsgi__timer *timer)
 {
-    wsgi__conn *conn = CONN_OF(timer, timer);
+    wsgi__conn *conn = WSGI__OWNER(timer, wsgi__conn, timer);
     switch (conn->state) {
     case WSGI__CONN_HEAD:
         if (is_idle(conn))

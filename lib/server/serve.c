@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/mem.h"
+#include "base/macros.h"
 
 /* Connections accepted per event: with more waiting, the loop comes back. */
 #define ACCEPTS_PER_EVENT 64
@@ -53,9 +53,7 @@ pause_accepting(wsgi_server *server)
 static void
 on_accept_pause_over(wsgi__timer *timer)
 {
-    wsgi_server *server =
-        (wsgi_server *)(void *)((char *)timer -
-                                offsetof(wsgi_server, accept_pause));
+    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, accept_pause);
     if (server->phase == WSGI__SERVER_SERVING)
         accept_more(server, !wsgi__conns_full(&server->conns));
 }
@@ -81,8 +79,7 @@ accept_one(wsgi_server *server, wsgi__listener *listener)
 static void
 on_connection(wsgi__io *io, unsigned events)
 {
-    wsgi__listener *listener =
-        (wsgi__listener *)(void *)((char *)io - offsetof(wsgi__listener, io));
+    wsgi__listener *listener = WSGI__OWNER(io, wsgi__listener, io);
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++)
         if (!accept_one(listener->owner, listener))
@@ -141,9 +138,7 @@ begin_drain(wsgi_server *server)
 static void
 on_drain_end(wsgi__timer *timer)
 {
-    wsgi_server *server =
-        (wsgi_server *)(void *)((char *)timer -
-                                offsetof(wsgi_server, drain_end));
+    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, drain_end);
     wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
                      "%zu connections were still busy after the graceful "
                      "timeout; closing them",

@@ -48,18 +48,12 @@ same_nocase(const char *a, const char *b)
 }
 
 static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool
 read_digits(const char **text, int base, int64_t *value)
 {
     const char *at = *text;
     int64_t sum = 0;
 
-    for (; is_digit(*at) && *at - '0' < base; at++) {
+    for (; wsgi__is_digit(*at) && *at - '0' < base; at++) {
         int digit = *at - '0';
         if (sum > (INT64_MAX - digit) / base)
             return false;
@@ -79,7 +73,7 @@ read_thousandths(const char **text, int64_t *value)
     int64_t sum = 0;
     int n = 0;
 
-    for (; is_digit(**text); ++*text, n++) {
+    for (; wsgi__is_digit(**text); ++*text, n++) {
         if (n == 3)
             return false;
         sum = sum * 10 + (**text - '0');

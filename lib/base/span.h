@@ -38,6 +38,13 @@ wsgi__ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+/* 0 to 9, whatever the locale says. */
+static inline bool
+wsgi__is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* lower is in lower case: field names and tokens compare without case
  * (RFC 9110 5.1). */
 static inline bool

@@ -182,12 +182,6 @@ scan_target(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     return at + 1;
 }
 
-static bool
-is_digit(unsigned char byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
 /* HTTP-version of RFC 9112 2.3, in upper case, and the CR behind it. */
 static size_t
 scan_version(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
@@ -196,7 +190,8 @@ scan_version(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
 
     for (; at < stop; at++) {
         unsigned char expected = pattern[at - h->mark];
-        if (bytes[at] != expected && !(expected == '0' && is_digit(bytes[at])))
+        if (bytes[at] != expected &&
+            !(expected == '0' && wsgi__is_digit((char)bytes[at])))
             return refuse(h, bytes, at);
         if (expected == '\r') {
             h->state = WSGI__HEAD_LINE_LF;

@@ -73,6 +73,7 @@ add_own(own_fields *own, wsgi__span name, wsgi__span value)
     own->list[own->n++] = (wsgi__header){ name, value };
 }
 
+/* Whether the application gave a header of that name. */
 static bool
 gives(const wsgi__response *res, wsgi__span lower)
 {

@@ -38,7 +38,7 @@ check_port(wsgi__span port)
     if (port.len > 5)
         return "port of a host out of range";
     for (size_t i = 0; i < port.len; i++) {
-        if (port.ptr[i] < '0' || port.ptr[i] > '9')
+        if (!wsgi__is_digit(port.ptr[i]))
             return "port of a host that is no number";
         number = number * 10 + (unsigned)(port.ptr[i] - '0');
     }

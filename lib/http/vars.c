@@ -224,13 +224,8 @@ cut_prefix(wsgi__span path, wsgi__span prefix)
 static bool
 has_host(const wsgi__request *req)
 {
-    static const wsgi__span host = WSGI__SPAN_INIT("host");
-    if (req->parts.authority.len)
-        return true;
-    for (size_t i = 0; i < req->n_headers; i++)
-        if (wsgi__span_is_nocase(req->headers[i].name, host))
-            return true;
-    return false;
+    return req->parts.authority.len > 0 ||
+           wsgi__request_header(req, WSGI__SPAN("host"));
 }
 
 static int

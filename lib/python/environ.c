@@ -305,8 +305,7 @@ wsgi__environ_new(PyObject *base)
         PyErr_NoMemory();
         return NULL;
     }
-    /* Above what vars asks for with the largest head and most fields. */
-    wsgi__buf_init(&maker->scratch, 4 * 1024 * 1024);
+    wsgi__buf_init(&maker->scratch, WSGI__VARS_MAX_SCRATCH);
     if (!(maker->template = new_template(base)) ||
         !(maker->url_scheme = PyUnicode_InternFromString("wsgi.url_scheme")) ||
         !(maker->input = PyUnicode_InternFromString("wsgi.input")) ||

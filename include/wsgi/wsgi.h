@@ -28,7 +28,7 @@
  * independent of each other, but share the process's one Python interpreter.
  *
  * Processes.  Bind before fork(), start after it: a started server cannot be
- * used in a child process.  <wsgi/supervisor.h> keeps worker processes.
+ * used in a child process.
  *
  * Python.  Nothing in this header needs Python.h or the GIL, and every
  * function may be called with or without the GIL held.  To pass a Python

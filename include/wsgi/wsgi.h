@@ -236,6 +236,12 @@ wsgi_option_next(const wsgi_option_info *previous);
 /* The option of that name or alias, or NULL. */
 WSGI_API const wsgi_option_info *wsgi_option_find(const char *name);
 
+/* How far a name as it was typed is from one that there is, for "did you
+ * mean": letters to add, drop, change or swap with their neighbour, where the
+ * beginning of a name is 1 away from it.  -1 when more than one letter in three
+ * is wrong: past that a suggestion only misleads. */
+WSGI_API int wsgi_option_distance(const char *typed, const char *name);
+
 /* Reads a value as wsgi_server_set_text() does, for programs whose own options
  * are wsgi_option_info too.  `value`, which may be NULL, is not touched by a
  * string: that is only checked.  WSGI_ERR_INVALID: `error` (of error_size

@@ -9,6 +9,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 typedef struct epoll_backend {
@@ -105,9 +106,7 @@ open_timer(epoll_backend *self)
     if (fd < 0)
         return WSGI_ERR_SYSTEM;
     if (epoll_ctl(self->fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
+        wsgi__close_keeping_errno(fd);
         return WSGI_ERR_SYSTEM;
     }
     self->timer = fd;

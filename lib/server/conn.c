@@ -21,6 +21,13 @@ static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
 
+/* For messages: a client on a Unix socket has no address. */
+static const char *
+peer_name(const wsgi__conn *conn)
+{
+    return *conn->peer.host ? conn->peer.host : "unix:";
+}
+
 /* ---- Trace -------------------------------------------------------------- */
 
 static void
@@ -226,7 +233,7 @@ log_write_failure(const wsgi__conn *conn, int result)
                          "connection is closed");
     else /* the client left: not worth more */
         wsgi__log_printf(log, WSGI_LOG_DEBUG, "cannot write to %s: %s",
-                         conn->peer.host, strerror(errno));
+                         peer_name(conn), strerror(errno));
 }
 
 /* Waits for room in the socket.  Between two requests that is an addition to
@@ -326,8 +333,7 @@ log_refusal(const wsgi__conn *conn, int code, const char *reason)
     wsgi__buf_puts(&text, " ");
     wsgi__buf_escape(&text, req->target);
     wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s (%s)", code,
-                     wsgi__response_phrase(code),
-                     *conn->peer.host ? conn->peer.host : "unix:",
+                     wsgi__response_phrase(code), peer_name(conn),
                      reason ? reason : "", wsgi__buf_str(&text));
     wsgi__buf_free(&text);
 }
@@ -761,7 +767,7 @@ on_expired(wsgi__timer *timer)
         wsgi__log_printf(conn->set->log, WSGI_LOG_INFO,
                          "%s stopped reading its response; the connection is "
                          "closed",
-                         *conn->peer.host ? conn->peer.host : "unix:");
+                         peer_name(conn));
         wsgi__conn_close(conn);
         break;
     case WSGI__CONN_LINGER:

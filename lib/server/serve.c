@@ -9,6 +9,10 @@
 /* Connections accepted per event: with more waiting, the loop comes back. */
 #define ACCEPTS_PER_EVENT 64
 
+/* Connections taken from one listener when the server stops: as many as a
+ * backlog can hold. */
+#define LAST_ACCEPTS 65535
+
 /* Rounds of run and parse in one turn, for pipelined requests. */
 #define ROUNDS_PER_TURN 16
 
@@ -103,7 +107,7 @@ regulate_accepting(wsgi_server *server)
 static void
 empty_accept_queue(wsgi_server *server, wsgi__listener *listener)
 {
-    for (int i = 0; i < 65536; i++)
+    for (int i = 0; i < LAST_ACCEPTS; i++)
         if (!accept_one(server, listener))
             return;
 }

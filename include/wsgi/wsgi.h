@@ -266,7 +266,8 @@ typedef enum wsgi_log_level {
 typedef void (*wsgi_log_cb)(void *user, wsgi_log_level level,
                             const char *entry);
 
-/* Messages up to `level` go to `cb`; NULL restores the default, stderr. */
+/* Messages up to `level` go to `cb`; NULL restores the default, stderr.  At any
+ * time but while the server is being served. */
 WSGI_API void wsgi_server_set_log(wsgi_server *server, wsgi_log_level level,
                                   wsgi_log_cb cb, void *user);
 
@@ -291,7 +292,8 @@ typedef struct wsgi_access {
 
 typedef void (*wsgi_access_cb)(void *user, const wsgi_access *access);
 
-/* Called once per answered request; NULL (the default) logs none. */
+/* Called once per answered request; NULL (the default) logs none.  To be set
+ * before the server is started. */
 WSGI_API void wsgi_server_set_access_log(wsgi_server *server,
                                          wsgi_access_cb cb, void *user);
 
@@ -317,7 +319,8 @@ typedef enum wsgi_trace_kind {
 
 /* Everything that passes over connections, numbered from 1; body bytes without
  * their framing, files of sendfile not at all (a TEXT tells their length).  For
- * debugging: the bytes are as on the wire. */
+ * debugging: the bytes are as on the wire.  To be set before the server is
+ * started; NULL (the default) traces nothing. */
 typedef void (*wsgi_trace_cb)(void *user, wsgi_trace_kind kind,
                               uint64_t connection, const char *data,
                               size_t len);

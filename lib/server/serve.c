@@ -413,7 +413,12 @@ wsgi_server_dispatch(wsgi_server *server, int timeout_ms)
     /* What is left has to show in the descriptor. */
     if (has_work(server))
         wsgi__loop_wake(server->loop);
-    return wsgi__loop_publish(server->loop);
+    if (wsgi__loop_publish(server->loop) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot make the server's descriptor ready "
+                                 "for its next deadline: %s",
+                                 strerror(errno));
+    return WSGI_OK;
 }
 
 int

@@ -21,6 +21,8 @@ static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
 
+#define CONN_OF(member_ptr, member) WSGI__OWNER(member_ptr, wsgi__conn, member)
+
 /* For messages: a client on a Unix socket has no address. */
 static const char *
 peer_name(const wsgi__conn *conn)
@@ -722,7 +724,7 @@ static const wsgi__job_events job_events = {
 static void
 on_ready(wsgi__io *io, unsigned events)
 {
-    wsgi__conn *conn = WSGI__OWNER(io, wsgi__conn, io);
+    wsgi__conn *conn = CONN_OF(io, io);
     if (events & WSGI__HANGUP) {
         trace_text(conn, "the client is gone");
         wsgi__conn_close(conn);
@@ -752,7 +754,7 @@ on_ready(wsgi__io *io, unsigned events)
 static void
 on_expired(wsgi__timer *timer)
 {
-    wsgi__conn *conn = WSGI__OWNER(timer, wsgi__conn, timer);
+    wsgi__conn *conn = CONN_OF(timer, timer);
     switch (conn->state) {
     case WSGI__CONN_HEAD:
         if (is_idle(conn))

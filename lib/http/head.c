@@ -296,7 +296,7 @@ has_control(const unsigned char *bytes)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t word;
-    memcpy(&word, bytes, sizeof word);
+    memcpy(&word, bytes, sizeof(word));
     uint64_t no_del = word ^ ones * 0x7f;
     return (((word - ones * 0x20) & ~word) | ((no_del - ones) & ~no_del)) &
            ones * 0x80;

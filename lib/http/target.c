@@ -77,7 +77,7 @@ check_ipv6(wsgi__span address)
     char text[INET6_ADDRSTRLEN];
     struct in6_addr parsed;
 
-    if (address.len >= sizeof text || memchr(address.ptr, '\0', address.len))
+    if (address.len >= sizeof(text) || memchr(address.ptr, '\0', address.len))
         return "malformed IPv6 address in a host";
     memcpy(text, address.ptr, address.len);
     text[address.len] = '\0';

@@ -63,7 +63,7 @@ read_number(const char *text, int largest)
     if (!*text)
         return -1;
     for (; *text; text++) {
-        if (*text < '0' || *text > '9')
+        if (!wsgi__is_digit(*text))
             return -1;
         int digit = *text - '0';
         if (value > (largest - digit) / 10)

@@ -14,7 +14,7 @@
  * Where the next block comes from.
  *
  * NOTHING: the application has not been called; -> one of the three below
- * GATHERED, ITERATED, FILE: -> ENDED
+ * GATHERED, ITERATED, KERNEL: -> ENDED
  * ENDED: after END, ERROR or close
  */
 typedef enum source {
@@ -31,7 +31,7 @@ struct wsgi__call {
     PyObject *result;   /* of the application; has the close() */
     PyObject *iterator; /* ITERATED */
     Py_ssize_t at;      /* GATHERED: the next item */
-    wsgi__file file;    /* KERNEL */
+    wsgi__file file;    /* KERNEL: what is to be sent */
     source source;
     bool gathered, final, closed;
 };

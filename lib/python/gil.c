@@ -101,7 +101,7 @@ wsgi__gil_forget(wsgi__gil *gil)
         /* Deletes the state unless the host counts on it as well. */
         PyGILState_Release(held ? PyGILState_LOCKED : PyGILState_UNLOCKED);
     }
-    memset(gil, 0, sizeof *gil);
+    memset(gil, 0, sizeof(*gil));
 }
 
 void *

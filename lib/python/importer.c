@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "python/callable.h"
 #include "python/compat.h"
 #include "python/hints.h"
@@ -85,7 +86,7 @@ get_usual(wsgi__loading *loading, PyObject **object)
 {
     static const char *const usual[] = { "application", "app" };
 
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
+    for (size_t i = 0; i < WSGI__COUNT(usual); i++) {
         int has = PyObject_HasAttrString(*object, usual[i]);
         if (has)
             return step(loading, object, wsgi__span_of(usual[i]));

@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "python/compat.h"
 #include "python/text.h"
 #include "python/traceback.h"
@@ -46,7 +47,7 @@ fits(const advice *row, PyObject *raised)
 static const char *
 advice_for(PyObject *raised)
 {
-    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+    for (size_t i = 0; i < WSGI__COUNT(advices); i++)
         if (fits(&advices[i], raised))
             return advices[i].text;
     return NULL;

@@ -2,10 +2,6 @@
 
 #include <stdio.h>
 
-/* Blocks up to this size are copied, so that many small ones leave in one
- * write; larger ones are lent by their owner. */
-#define COPY_UP_TO ((size_t)64 * 1024)
-
 static wsgi__span
 date_now(char date[WSGI__DATE_LEN + 1])
 {
@@ -37,7 +33,7 @@ static int
 put_block(wsgi__exchange *x, wsgi__chunk *chunk, size_t len, bool spills,
           wsgi__outq *out)
 {
-    if (spills || len <= COPY_UP_TO || !chunk->release)
+    if (spills || len < WSGI__LEND_FROM || !chunk->release)
         return put(x, (wsgi__span){ chunk->data, len }, spills, out);
     int status =
         wsgi__outq_lend(out, chunk->data, len, chunk->release, chunk->owner);
@@ -77,8 +73,8 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
         return status;
     x->code = res->code;
     wsgi__span head = wsgi__buf_span(style->scratch);
-    if (style
-            ->keep_head) /* a log record without fields is no reason to fail */
+    /* A log record without fields is no reason to fail. */
+    if (style->keep_head)
         wsgi__buf_append(&x->head, head.ptr, head.len);
     return wsgi__outq_copy(out, head.ptr, head.len);
 }

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/mem.h"
+#include "base/macros.h"
 
 /* Of one connection in one turn, so that an upload leaves time for others. */
 #define READS_PER_EVENT 8
@@ -22,8 +22,14 @@ static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
 
-#define CONN_OF(member_ptr, member)                                           \
-    ((wsgi__conn *)(void *)((char *)(member_ptr)-offsetof(wsgi__conn, member)))
+#define CONN_OF(member_ptr, member) WSGI__OWNER(member_ptr, wsgi__conn, member)
+
+/* For messages: a client on a Unix socket has no address. */
+static const char *
+peer_name(const wsgi__conn *conn)
+{
+    return *conn->peer.host ? conn->peer.host : "unix:";
+}
 
 /* ---- Trace -------------------------------------------------------------- */
 
@@ -230,7 +236,7 @@ log_write_failure(const wsgi__conn *conn, int result)
                          "connection is closed");
     else /* the client left: not worth more */
         wsgi__log_printf(log, WSGI_LOG_DEBUG, "cannot write to %s: %s",
-                         conn->peer.host, strerror(errno));
+                         peer_name(conn), strerror(errno));
 }
 
 /* Waits for room in the socket, even with a pipelined request half read: the
@@ -349,8 +355,7 @@ log_refusal(const wsgi__conn *conn, int code, const char *reason)
         wsgi__buf_puts(&text, ")");
     }
     wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s%s", code,
-                     wsgi__response_phrase(code),
-                     *conn->peer.host ? conn->peer.host : "unix:",
+                     wsgi__response_phrase(code), peer_name(conn),
                      reason ? reason : "", wsgi__buf_str(&text));
     wsgi__buf_free(&text);
 }
@@ -632,10 +637,7 @@ wsgi__conn_continue(wsgi__conn *conn)
 static wsgi__conn *
 conn_of(wsgi__job *job)
 {
-    wsgi__exchange *x =
-        (wsgi__exchange *)(void *)((char *)job -
-                                   offsetof(wsgi__exchange, job));
-    return x->conn;
+    return WSGI__OWNER(job, wsgi__exchange, job)->conn;
 }
 
 /* Whether an answer could be queued; else the connection is closed. */
@@ -790,7 +792,7 @@ on_expired(wsgi__timer *timer)
         wsgi__log_printf(conn->set->log, WSGI_LOG_INFO,
                          "%s stopped reading its response; the connection is "
                          "closed",
-                         *conn->peer.host ? conn->peer.host : "unix:");
+                         peer_name(conn));
         wsgi__conn_close(conn);
         break;
     case WSGI__CONN_LINGER:

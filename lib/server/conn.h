@@ -49,8 +49,8 @@ struct wsgi__conn {
     uint32_t lingered; /* bytes dropped in LINGER */
     wsgi__conn_state state;
     wsgi__conn_state drained; /* what WRITE goes back to */
-    bool unflushed, waiting; /* is in that list of the set */
-    bool dead;               /* is in the list of the dead */
+    bool unflushed, waiting;  /* is in that list of the set */
+    bool dead;                /* is in the list of the dead */
     wsgi__endpoint peer, self;
 };
 

@@ -16,10 +16,6 @@
 #define JOBS_PER_TURN 64
 #define STEPS_PER_TURN 16
 
-/* Larger blocks are lent to the output, smaller ones are copied: a copy of
- * this size costs less than the bookkeeping of a loan. */
-#define LEND_FROM ((size_t)64 * 1024)
-
 #define LONGEST_TRACEBACK ((size_t)256 * 1024)
 
 /* A block of the application's that the output refers to. */
@@ -109,11 +105,11 @@ settle_loans(executor *ex)
     }
 }
 
-/* Steals the reference to bytes if the chunk is taken. */
+/* The loan has the reference to bytes once the chunk is taken. */
 static void
 offer_loan(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
 {
-    if (chunk->len < LEND_FROM)
+    if (chunk->len < WSGI__LEND_FROM)
         return;
     loan *l = wsgi__mem_alloc(sizeof(*l));
     if (!l)

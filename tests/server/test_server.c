@@ -186,6 +186,19 @@ Test(server, one_descriptor_is_the_whole_contract)
     wsgi_server_free(server);
 }
 
+/* The poll back end has no descriptor to hand out: said in words. */
+Test(server, dispatch_without_a_descriptor)
+{
+    setenv("WSGI_LOOP", "poll", 1);
+    wsgi_server *server = new_server(HELLO);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    cr_expect_eq(wsgi_server_fd(server), -1);
+    cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_ERR_SYSTEM);
+    cr_expect(strstr(wsgi_server_error(server), "descriptor"), "%s",
+              wsgi_server_error(server));
+    wsgi_server_free(server);
+}
+
 /* A stream of more blocks than fit in one turn: dispatch leaves the
  * descriptor readable while anything is left to do. */
 Test(server, the_descriptor_is_readable_while_work_is_left)

@@ -175,7 +175,7 @@ Test(listener, accepts_on_ipv4)
     cr_expect_neq(atoi(l->self.port), 0, "the port that was chosen");
     cr_expect_not(l->is_unix);
     cr_expect_not(l->wildcard);
-    cr_expect_null(l->unlink_path);
+    cr_expect_null(l->file.path);
     cr_expect(fcntl(l->io.fd, F_GETFL) & O_NONBLOCK);
     cr_expect(fcntl(l->io.fd, F_GETFD) & FD_CLOEXEC);
     cr_expect_neq(int_option(l->io.fd, SOL_SOCKET, SO_REUSEADDR), 0);
@@ -479,7 +479,7 @@ Test(listener, takes_the_longest_path)
     memset(text + len, 'n', 6 + 107 - len);
     l = must_open(text);
     cr_expect_str_eq(l->text, text);
-    cr_expect_null(l->unlink_path);
+    cr_expect_null(l->file.path);
     wsgi__listener *other;
     cr_expect_eq(open_text(text, &usual, &other), WSGI_ERR_BIND);
     wsgi__listener_free(l, true);

@@ -18,6 +18,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections import namedtuple
 from pathlib import Path
@@ -157,22 +158,28 @@ class Terminal:
         """What it prints."""
         bind = "" if re.search(r"PORT=|--bind|-b ", line) else f"--bind 127.0.0.1:{self.port}"
         self.program("wsgid", f"{unprivileged() or ''} {self.real} {bind}")
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["/bin/sh", "-c", "\n".join([*self.lasting, line.replace(PORT, self.port)])],
             cwd=self.site,
             env=environment({"PATH": f"{self.programs}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,
         )
-        assert not SANITIZER_REPORT.search(done.stdout), done.stdout
-        if done.stdout.startswith("wsgid: "):
-            assert done.returncode in (2, 3, 4), done
+        try:
+            text, _ = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            # The shell alone would leave behind what it runs.
+            os.killpg(process.pid, signal.SIGKILL)
+            text, _ = process.communicate()
+            raise AssertionError(f"$ {line}\ngoes on; it printed\n{text}") from None
+        assert not SANITIZER_REPORT.search(text), text
+        if text.startswith("wsgid: "):
+            assert process.returncode in (2, 3, 4), (process.returncode, text)
         # A page cannot show a last line without its end.
-        text = done.stdout
         return self.plain(text + "\n" if text and text[-1] != "\n" else text)
 
     def carry_out(self, line):

@@ -774,10 +774,24 @@ on_ready(wsgi__io *io, unsigned events)
     }
 }
 
+/* After a long call of the application more is ready than the loop fetches in
+ * one turn, and deadlines are over: whether bytes came, or can go, since. */
+static bool
+has_moved(wsgi__conn *conn)
+{
+    if (is_reading(conn))
+        on_readable(conn);
+    else if (conn->state == WSGI__CONN_WRITE)
+        wsgi__conn_flush(conn);
+    return wsgi__timer_armed(&conn->timer) || deadline(conn) == 0;
+}
+
 static void
 on_expired(wsgi__timer *timer)
 {
     wsgi__conn *conn = CONN_OF(timer, timer);
+    if (has_moved(conn))
+        return;
     switch (conn->state) {
     case WSGI__CONN_HEAD:
         if (is_idle(conn))

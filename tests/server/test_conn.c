@@ -142,6 +142,16 @@ occurrences(const char *text, const char *what)
     return n;
 }
 
+/* The deadline of the only connection is over. */
+static void
+expire(world *w)
+{
+    wsgi__timer *timer = &w->set.first->timer;
+    cr_assert(wsgi__timer_armed(timer));
+    wsgi__loop_disarm(w->loop, timer);
+    timer->expired(timer);
+}
+
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: x\r\n\r\n"
 
 Test(conn, keeps_alive_and_owns_nothing_while_idle)
@@ -510,6 +520,61 @@ Test(conn, deadlines)
         cr_expect(strncmp(*got ? got + 9 : got, rows[i].status, 3) == 0,
                   "%s: %s", rows[i].name, got);
         wsgi__buf_free(&all);
+        teardown(&w);
+    }
+}
+
+/* The loop was busy for longer than the deadline, and fetched the events of
+ * others first. */
+Test(conn, what_came_before_a_deadline_is_found_counts)
+{
+    static const struct {
+        const char *name, *before, *meanwhile;
+        const char *status; /* "": closes without a word */
+    } rows[] = {
+        { "first request", "", GET("/"), "200" },
+        { "nothing", "", "", "" },
+        { "rest of a head", "GET / HTTP/1.1\r\nHo", "st: x\r\n\r\n", "200" },
+        { "some more of a head", "GET / HTTP/1.1\r\nHo", "st: x\r\n", "408" },
+        { "rest of a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", "llo",
+          "200" },
+        { "nothing of a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", "",
+          "408" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        world w;
+        setup(&w);
+        say(&w, rows[i].before);
+        turns(&w, 1);
+        say(&w, rows[i].meanwhile);
+        expire(&w);
+        char *got = hear(&w, NULL);
+        cr_expect(strncmp(*got ? got + 9 : got, rows[i].status, 3) == 0,
+                  "%s: %s", rows[i].name, got);
+        cr_expect(*rows[i].status || w.set.count == 0, "%s", rows[i].name);
+        free(got);
+        teardown(&w);
+    }
+}
+
+Test(conn, a_client_that_read_before_the_deadline_was_found_gets_the_rest)
+{
+    for (int reads = 0; reads <= 1; reads++) {
+        world w;
+        char block[12001], got[65536];
+        setup(&w);
+        memset(block, 'b', sizeof(block) - 1);
+        block[sizeof(block) - 1] = '\0';
+        w.fx.answer.blocks[0] = block;
+        say(&w, GET("/"));
+        turns(&w, 2);
+        cr_assert_eq(w.set.first->state, WSGI__CONN_WRITE);
+        if (reads)
+            cr_expect_gt(read(w.client, got, sizeof(got)), 0);
+        expire(&w);
+        cr_expect_eq(w.set.count, reads ? 1 : 0, "%d", reads);
         teardown(&w);
     }
 }

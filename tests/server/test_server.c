@@ -302,6 +302,41 @@ Test(server, errors_name_the_thing)
     wsgi_server_free(server);
 }
 
+Test(server, an_object_is_not_taken_without_the_gil)
+{
+    wsgi_server *server = wsgi_server_new();
+    PyObject *app = app_of(HELLO);
+    PyThreadState *gil = PyEval_SaveThread();
+    int status = wsgi_server_set_app_object(server, app);
+    PyEval_RestoreThread(gil);
+    cr_expect_eq(status, WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "GIL"));
+    Py_DECREF(app);
+    wsgi_server_free(server);
+}
+
+/* Its objects are of no use to the thread states that serve. */
+Test(server, a_sub_interpreter_cannot_be_served)
+{
+    PyThreadState *first = PyThreadState_Get();
+    PyThreadState *sub = Py_NewInterpreter();
+    cr_assert_not_null(sub);
+    wsgi_server *server = wsgi_server_new();
+    PyObject *callable = PyEval_GetBuiltins();
+    callable = PyDict_GetItemString(callable, "pow");
+
+    cr_expect_eq(wsgi_server_set_app_object(server, callable), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "sub-interpreter"));
+    cr_assert_eq(wsgi_server_set_app(server, "operator:add"), WSGI_OK);
+    cr_expect_eq(wsgi_server_load(server), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "sub-interpreter"));
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(first);
+    cr_expect_eq(wsgi_server_load(server), WSGI_OK, "%s",
+                 wsgi_server_error(server));
+    wsgi_server_free(server);
+}
+
 Test(server, a_null_server_is_out_of_memory)
 {
     cr_expect_eq(wsgi_server_set_app(NULL, "a:b"), WSGI_ERR_NOMEM);

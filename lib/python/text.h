@@ -1,9 +1,7 @@
 /*
  * Python objects as text for people.  GIL held in every function.
  *
- * UTF-8; what cannot be encoded, such as a lone surrogate, is escaped.  None
- * of these fails: an object that cannot be shown is "<TYPE>", and no exception
- * is left set.  None may be set on entry.
+ * UTF-8; what cannot be encoded, such as a lone surrogate, is escaped.
  */
 #ifndef WSGI_PYTHON_TEXT_H
 #define WSGI_PYTHON_TEXT_H
@@ -12,6 +10,12 @@
 #include <Python.h>
 
 #include "base/buf.h"
+
+/* The bytes of a str.  New reference, or NULL with an exception set. */
+PyObject *wsgi__text_utf8(PyObject *str);
+
+/* These do not fail: an object that cannot be shown is "<TYPE>", and no
+ * exception is left set.  None may be set on entry. */
 
 /* Appends str(object). */
 void wsgi__text_str(wsgi__buf *out, PyObject *object);

@@ -192,9 +192,7 @@ errors_write(PyObject *object, PyObject *text)
             "wsgi.errors.write() needs str, not %.200s: use repr() or "
             ".decode()",
             Py_TYPE(text)->tp_name);
-    /* "backslashreplace" for what UTF-8 cannot say: lone surrogates. */
-    PyObject *utf8 =
-        PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    PyObject *utf8 = wsgi__text_utf8(text);
     if (!utf8)
         return NULL;
     write_text((errors *)object,

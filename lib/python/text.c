@@ -28,13 +28,17 @@ wsgi__text_put(wsgi__buf *out, wsgi__span text)
     return WSGI_OK;
 }
 
+PyObject *
+wsgi__text_utf8(PyObject *str)
+{
+    return PyUnicode_AsEncodedString(str, "utf-8", "backslashreplace");
+}
+
 /* Steals text, which may be NULL with an exception set. */
 static void
 append(wsgi__buf *out, PyObject *text, PyObject *object)
 {
-    PyObject *bytes =
-        text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace")
-             : NULL;
+    PyObject *bytes = text ? wsgi__text_utf8(text) : NULL;
     if (bytes)
         wsgi__text_put(out, (wsgi__span){ PyBytes_AS_STRING(bytes),
                                           (size_t)PyBytes_GET_SIZE(bytes) });

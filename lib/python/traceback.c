@@ -31,9 +31,7 @@ append_formatted(wsgi__buf *out, PyObject *raised)
     PyObject *lines = formatted_lines(raised);
     PyObject *nothing = lines ? PyUnicode_FromString("") : NULL;
     PyObject *text = nothing ? PyUnicode_Join(nothing, lines) : NULL;
-    PyObject *bytes =
-        text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace")
-             : NULL;
+    PyObject *bytes = text ? wsgi__text_utf8(text) : NULL;
     int status = WSGI_ERR_NOMEM;
     if (bytes)
         status = wsgi__text_put(

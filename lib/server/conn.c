@@ -794,8 +794,11 @@ on_expired(wsgi__timer *timer)
         return;
     switch (conn->state) {
     case WSGI__CONN_HEAD:
+        /* A request that crosses the close would be answered by a reset if
+         * the socket were gone.  A proxy that reads a plain end instead sends
+         * it again on another connection. */
         if (is_idle(conn))
-            wsgi__conn_close(conn);
+            linger(conn);
         else
             refuse(conn, 408, "the request head took too long");
         break;

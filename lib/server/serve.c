@@ -9,8 +9,10 @@
 /* Connections accepted per event: with more waiting, the loop comes back. */
 #define ACCEPTS_PER_EVENT 64
 
-/* Rounds of run and parse in one turn, for pipelined requests. */
+/* Rounds of run and parse in one turn, for pipelined requests, and how long
+ * their answers may wait for each other. */
 #define ROUNDS_PER_TURN 16
+#define ROUNDS_MS 2u
 
 /* How long accepting rests when the machine has no descriptor or memory for a
  * connection.  Trying on at once would spin: the listener stays readable. */
@@ -341,13 +343,15 @@ static void
 run_ready(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
-    for (int i = 0; i < ROUNDS_PER_TURN; i++) {
+    uint64_t began = wsgi__loop_now(server->loop);
+    bool more = true;
+    for (int i = 0; more && i < ROUNDS_PER_TURN; i++) {
         ex->ops->run(ex);
-        if (!wsgi__conns_continue(&server->conns))
-            break;
+        more = wsgi__conns_continue(&server->conns);
+        /* The application took its time: deadlines start from now. */
+        wsgi__loop_refresh(server->loop);
+        more = more && wsgi__loop_now(server->loop) - began <= ROUNDS_MS;
     }
-    /* The application took its time: deadlines start from now. */
-    wsgi__loop_refresh(server->loop);
 }
 
 static bool

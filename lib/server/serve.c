@@ -6,8 +6,10 @@
 #include "base/macros.h"
 #include "server/accept.h"
 
-/* Rounds of run and parse in one turn, for pipelined requests. */
+/* Rounds of run and parse in one turn, for pipelined requests, and how long
+ * their answers may wait for each other. */
 #define ROUNDS_PER_TURN 16
+#define ROUNDS_MS 2u
 
 /* Descriptors that are not connections: files of the application, spooled
  * bodies, logs. */
@@ -228,13 +230,15 @@ static void
 run_ready(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
-    for (int i = 0; i < ROUNDS_PER_TURN; i++) {
+    uint64_t began = wsgi__loop_now(server->loop);
+    bool more = true;
+    for (int i = 0; more && i < ROUNDS_PER_TURN; i++) {
         ex->ops->run(ex);
-        if (!wsgi__conns_continue(&server->conns))
-            break;
+        more = wsgi__conns_continue(&server->conns);
+        /* The application took its time: deadlines start from now. */
+        wsgi__loop_refresh(server->loop);
+        more = more && wsgi__loop_now(server->loop) - began <= ROUNDS_MS;
     }
-    /* The application took its time: deadlines start from now. */
-    wsgi__loop_refresh(server->loop);
 }
 
 static bool

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "nearest.h"
-
 #define WRONG 2
 
 static void *
@@ -271,24 +269,45 @@ apply(args *into, const found *option, const char *value, text *error)
     return true;
 }
 
-static bool
-unknown(const char *name, text *error)
+/* The name that is nearest to what was typed, of those offered so far. */
+typedef struct guess {
+    const char *name; /* NULL: none is near */
+    int distance;
+} guess;
+
+static void
+offer(guess *best, const char *typed, const char *name)
+{
+    int distance = wsgi_option_distance(typed, name);
+
+    if (distance >= 0 && (!best->name || distance < best->distance))
+        *best = (guess){ name, distance };
+}
+
+static const char *
+meant(const char *typed)
 {
     const args_option *option = NULL;
     const wsgi_option_info *info = NULL;
-    nearest search;
+    guess best = { NULL, 0 };
 
-    nearest_begin(&search, strncmp(name, "no-", 3) == 0 ? name + 3 : name);
     while ((option = args_option_next(option)))
-        nearest_offer(&search, option->info.name);
+        offer(&best, typed, option->info.name);
     while ((info = wsgi_option_next(info)))
-        nearest_offer(&search, info->name);
+        offer(&best, typed, info->name);
+    return best.name;
+}
+
+static bool
+unknown(const char *name, text *error)
+{
+    const char *other = meant(strncmp(name, "no-", 3) == 0 ? name + 3 : name);
 
     text_puts(error, "unknown option --");
     text_puts(error, name);
-    if (search.name) {
+    if (other) {
         text_puts(error, "; did you mean --");
-        text_puts(error, search.name);
+        text_puts(error, other);
         text_puts(error, "?");
     } else {
         text_puts(error, "; wsgid --help lists what there is");

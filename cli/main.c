@@ -18,6 +18,7 @@
 #include "errorlog.h"
 #include "help.h"
 #include "interp.h"
+#include "path.h"
 #include "pidfile.h"
 #include "signals.h"
 #include "trace.h"
@@ -55,12 +56,13 @@ fail(program *self, int code, const char *why)
 }
 
 static int
-fail_errno(program *self, int code, const char *what, const char *name)
+fail_errno(program *self, const char *option, const char *value)
 {
     char why[MESSAGE];
 
-    snprintf(why, sizeof(why), "%s %s: %s", what, name, strerror(errno));
-    return fail(self, code, why);
+    snprintf(why, sizeof(why), "%s \"%s\": %s%s", option, value,
+             strerror(errno), path_remedy(errno));
+    return fail(self, CANNOT_BOOT, why);
 }
 
 static int
@@ -119,11 +121,10 @@ enter_surroundings(program *self)
             name && setenv(name, strchr(env->items[i], '=') + 1, 1) == 0;
         free(name);
         if (!set)
-            return fail_errno(self, CANNOT_BOOT, "cannot set", env->items[i]);
+            return fail_errno(self, "--env", env->items[i]);
     }
     if (self->options.chdir && chdir(self->options.chdir) < 0)
-        return fail_errno(self, CANNOT_BOOT, "cannot change to",
-                          self->options.chdir);
+        return fail_errno(self, "--chdir", self->options.chdir);
     return DONE;
 }
 
@@ -135,11 +136,9 @@ open_logs(program *self)
     const char *access = options->access_logfile;
 
     if (errors && !logfile_open(&self->errors.file, errors, STDERR_FILENO))
-        return fail_errno(self, CANNOT_BOOT, "cannot write the error log",
-                          errors);
+        return fail_errno(self, "--error-logfile", errors);
     if (access && !logfile_open(&self->access.file, access, STDOUT_FILENO))
-        return fail_errno(self, CANNOT_BOOT, "cannot write the access log",
-                          access);
+        return fail_errno(self, "--access-logfile", access);
     if (options->action == ARGS_SERVE)
         signals_watch_logs(&self->errors, access ? &self->access.file : NULL);
     wsgi_server_set_log(self->server, self->errors.level, errorlog_write,
@@ -152,7 +151,7 @@ open_logs(program *self)
     return DONE;
 }
 
-/* `origin` says where an address comes from that nobody wrote. */
+/* `origin` says where the address comes from. */
 static int
 bind_one(program *self, const char *address, const char *origin)
 {
@@ -161,8 +160,8 @@ bind_one(program *self, const char *address, const char *origin)
 
     if (status >= 0)
         return DONE;
-    snprintf(why, sizeof(why), "%s%s", wsgi_server_error(self->server),
-             origin);
+    snprintf(why, sizeof(why), "%s%s", origin,
+             wsgi_server_error(self->server));
     return fail(self,
                 status == WSGI_ERR_INVALID || status == WSGI_ERR_ADDRESS
                     ? WRONG_USAGE
@@ -175,12 +174,19 @@ static int
 bind_default(program *self)
 {
     const char *port = getenv("PORT");
-    char address[64];
+    char address[64], why[MESSAGE];
 
     if (!port || !*port)
         return bind_one(self, "127.0.0.1:8888", "");
+    if (strlen(port) > 5 || port[strspn(port, "0123456789")]) {
+        snprintf(why, sizeof(why),
+                 "PORT is \"%.80s\" in the environment: set it to a number "
+                 "from 0 to 65535, or unset it",
+                 port);
+        return fail(self, WRONG_USAGE, why);
+    }
     snprintf(address, sizeof(address), "0.0.0.0:%s", port);
-    return bind_one(self, address, " (the environment sets PORT)");
+    return bind_one(self, address, "PORT in the environment: ");
 }
 
 /* Before the import, which may take long: a taken port is said at once. */
@@ -190,7 +196,7 @@ bind_all(program *self)
     const args_list *binds = &self->options.binds;
 
     for (size_t i = 0; i < binds->n; i++) {
-        int code = bind_one(self, binds->items[i], "");
+        int code = bind_one(self, binds->items[i], "--bind ");
         if (code)
             return code;
     }

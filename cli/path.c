@@ -1,5 +1,7 @@
 #include "path.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,4 +21,24 @@ path_absolute(const char *path)
         joined = NULL;
     free(here);
     return joined;
+}
+
+const char *
+path_remedy(int error)
+{
+    static const struct {
+        int error;
+        const char *remedy;
+    } remedies[] = {
+        { ENOENT, "; correct the path or create its folder first" },
+        { ENOTDIR, "; a part of the path is a file, correct it" },
+        { EISDIR, "; name a file in it" },
+        { EACCES, "; give this user the permission or choose another path" },
+        { EROFS, "; choose a path on another file system" },
+    };
+
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(*remedies); i++)
+        if (remedies[i].error == error)
+            return remedies[i].remedy;
+    return "";
 }

@@ -46,23 +46,31 @@ is_alive(long number)
     return kill((pid_t)number, 0) == 0 || errno == EPERM;
 }
 
+static void
+put_option(text *error, const char *path)
+{
+    text_puts(error, "--pid \"");
+    text_puts(error, path);
+    text_puts(error, "\": ");
+}
+
 static bool
 may_replace(const char *path, text *error)
 {
     long number = read_number(path);
 
     if (number == NO_NUMBER) {
-        text_puts(error, path);
-        text_puts(error, " exists and is not a pid file; remove it or name "
+        put_option(error, path);
+        text_puts(error, "this file is not a pid file; remove it or name "
                          "another");
         return false;
     }
     if (number == NO_FILE || number == getpid() || !is_alive(number))
         return true;
-    text_puts(error, path);
-    text_puts(error, " belongs to process ");
+    put_option(error, path);
+    text_puts(error, "it belongs to process ");
     text_number(error, (uint64_t)number, 1);
-    text_puts(error, ", which is running");
+    text_puts(error, ", which is running; stop that or name another file");
     return false;
 }
 
@@ -110,10 +118,10 @@ pidfile_take(pidfile *file, const char *path, text *error)
         return false;
     }
     if (!absolute || !replace(absolute)) {
-        text_puts(error, "cannot write the pid file ");
-        text_puts(error, path);
-        text_puts(error, ": ");
-        text_puts(error, strerror(errno));
+        int why = errno;
+        put_option(error, path);
+        text_puts(error, strerror(why));
+        text_puts(error, path_remedy(why));
         free(absolute);
         return false;
     }

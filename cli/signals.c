@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <unistd.h>
 
 /* Handlers have no argument of their own. */
 static errorlog *_Atomic error_log;
 static logfile *_Atomic access_file;
 static wsgi_server *_Atomic stopping;
 static atomic_int stopped_by;
+static pid_t serving; /* the process that the handlers are for */
 /* 0: none yet; 1: draining; 2: at once. */
 static atomic_int stage;
 
@@ -27,18 +29,30 @@ static const struct {
 };
 #define N_STOPS (sizeof(stops) / sizeof(*stops))
 
+/* Taken up when the handler returns. */
+static void
+end_by(int number)
+{
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 static void
 on_stop(int number)
 {
     int saved = errno;
     size_t i = 0;
 
+    if (getpid() != serving) {
+        /* A child of the application, such as one of multiprocessing, which
+         * ends its children by SIGTERM. */
+        end_by(number);
+        return;
+    }
     while (i + 1 < N_STOPS && stops[i].number != number)
         i++;
     if (atomic_load(&stage) == 2) {
-        /* Taken up when this handler returns. */
-        signal(number, SIG_DFL);
-        raise(number);
+        end_by(number);
         return;
     }
     bool now = !stops[i].drain || atomic_exchange(&stage, 1) == 1;
@@ -89,6 +103,7 @@ void
 signals_watch_stop(wsgi_server *server)
 {
     stopping = server;
+    serving = getpid();
     for (size_t i = 0; i < N_STOPS; i++)
         handle(stops[i].number, on_stop);
 }

@@ -6,7 +6,8 @@
  *   USR1, HUP   reopen the log files; HUP says that new code needs a restart
  *   PIPE        ignored: a client that left is no reason to end
  *
- * One stop signal more, after "now", ends the process itself.
+ * One stop signal more, after "now", ends the process itself.  TERM, INT and
+ * QUIT end processes that the application forks as they end any other.
  */
 #ifndef WSGID_SIGNALS_H
 #define WSGID_SIGNALS_H

@@ -16,8 +16,9 @@
 extern "C" {
 #endif
 
-/* Serves a callable the program already has.  The GIL must be held.  Takes a
- * new reference, dropped by wsgi_server_free() or the next set_app*. */
+/* Serves a callable the program already has.  The GIL must be held, in the main
+ * interpreter: otherwise WSGI_ERR_STATE.  Takes a new reference,
+ * dropped by wsgi_server_free() or the next set_app*. */
 WSGI_API int wsgi_server_set_app_object(wsgi_server *server, PyObject *app);
 
 /* Start from WSGI_PYTHON_CONFIG_INIT.  Grows at the end only. */

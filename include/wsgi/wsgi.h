@@ -28,7 +28,8 @@
  * independent of each other, but share the process's one Python interpreter.
  *
  * Processes.  Bind before fork(), start after it: a started server cannot be
- * used in a child process.  <wsgi/supervisor.h> keeps worker processes.
+ * used in a child process.  A process that the application forks and that comes
+ * back from it is ended, with the status of its sys.exit() or with 1.
  *
  * Python.  Nothing in this header needs Python.h or the GIL, and every
  * function may be called with or without the GIL held.  To pass a Python
@@ -236,6 +237,12 @@ wsgi_option_next(const wsgi_option_info *previous);
 /* The option of that name or alias, or NULL. */
 WSGI_API const wsgi_option_info *wsgi_option_find(const char *name);
 
+/* How far a name as it was typed is from one that there is, for "did you
+ * mean": letters to add, drop, change or swap with their neighbour, where the
+ * beginning of a name is 1 away from it.  -1 when more than one letter in three
+ * is wrong: past that a suggestion only misleads. */
+WSGI_API int wsgi_option_distance(const char *typed, const char *name);
+
 /* Reads a value as wsgi_server_set_text() does, for programs whose own options
  * are wsgi_option_info too.  `value`, which may be NULL, is not touched by a
  * string: that is only checked.  WSGI_ERR_INVALID: `error` (of error_size
@@ -260,7 +267,8 @@ typedef enum wsgi_log_level {
 typedef void (*wsgi_log_cb)(void *user, wsgi_log_level level,
                             const char *entry);
 
-/* Messages up to `level` go to `cb`; NULL restores the default, stderr. */
+/* Messages up to `level` go to `cb`; NULL restores the default, stderr.  At any
+ * time but while the server is being served. */
 WSGI_API void wsgi_server_set_log(wsgi_server *server, wsgi_log_level level,
                                   wsgi_log_cb cb, void *user);
 
@@ -285,7 +293,8 @@ typedef struct wsgi_access {
 
 typedef void (*wsgi_access_cb)(void *user, const wsgi_access *access);
 
-/* Called once per answered request; NULL (the default) logs none. */
+/* Called once per answered request; NULL (the default) logs none.  To be set
+ * before the server is started. */
 WSGI_API void wsgi_server_set_access_log(wsgi_server *server,
                                          wsgi_access_cb cb, void *user);
 
@@ -311,7 +320,8 @@ typedef enum wsgi_trace_kind {
 
 /* Everything that passes over connections, numbered from 1; body bytes without
  * their framing, files of sendfile not at all (a TEXT tells their length).  For
- * debugging: the bytes are as on the wire. */
+ * debugging: the bytes are as on the wire.  To be set before the server is
+ * started; NULL (the default) traces nothing. */
 typedef void (*wsgi_trace_cb)(void *user, wsgi_trace_kind kind,
                               uint64_t connection, const char *data,
                               size_t len);

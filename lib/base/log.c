@@ -11,7 +11,7 @@
 
 /* On the stack: a log entry must come out when memory has not. */
 #define ON_STACK 2048
-#define LONGEST (64 * 1024)
+#define LONGEST ((size_t)64 * 1024)
 
 static const char *
 level_name(wsgi_log_level level)
@@ -64,6 +64,7 @@ wsgi__log_printf(const wsgi__log *log, wsgi_log_level level,
                  const char *format, ...)
 {
     char small[ON_STACK];
+    int saved = errno;
     va_list args;
 
     if (!wsgi__log_wants(log, level))
@@ -73,12 +74,13 @@ wsgi__log_printf(const wsgi__log *log, wsgi_log_level level,
     va_end(args);
     if (len < 0) { /* a text that the locale cannot encode */
         wsgi__log_write(log, level, format);
+        errno = saved;
         return;
     }
 
     char *large = NULL;
     if (len >= (int)sizeof(small)) {
-        size_t size = len < LONGEST ? (size_t)len + 1 : LONGEST;
+        size_t size = (size_t)len < LONGEST ? (size_t)len + 1 : LONGEST;
         large = wsgi__mem_alloc(size);
         if (large) {
             va_start(args, format);
@@ -88,4 +90,5 @@ wsgi__log_printf(const wsgi__log *log, wsgi_log_level level,
     }
     wsgi__log_write(log, level, large ? large : small);
     wsgi__mem_free(large);
+    errno = saved;
 }

@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/macros.h"
 #include "base/options.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define KIB INT64_C(1024)
 #define MIB (KIB * KIB)
 #define GIB (KIB * MIB)
@@ -48,18 +48,12 @@ same_nocase(const char *a, const char *b)
 }
 
 static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool
 read_digits(const char **text, int base, int64_t *value)
 {
     const char *at = *text;
     int64_t sum = 0;
 
-    for (; is_digit(*at) && *at - '0' < base; at++) {
+    for (; wsgi__is_digit(*at) && *at - '0' < base; at++) {
         int digit = *at - '0';
         if (sum > (INT64_MAX - digit) / base)
             return false;
@@ -79,7 +73,7 @@ read_thousandths(const char **text, int64_t *value)
     int64_t sum = 0;
     int n = 0;
 
-    for (; is_digit(**text); ++*text, n++) {
+    for (; wsgi__is_digit(**text); ++*text, n++) {
         if (n == 3)
             return false;
         sum = sum * 10 + (**text - '0');
@@ -134,7 +128,7 @@ read_bool(const char *text, int64_t *value)
         { "true", 1 }, { "false", 0 }, { "1", 1 },  { "0", 0 },
     };
 
-    for (size_t i = 0; i < LENGTH(words); i++)
+    for (size_t i = 0; i < WSGI__COUNT(words); i++)
         if (same_nocase(text, words[i].word)) {
             *value = words[i].value;
             return true;
@@ -147,14 +141,14 @@ read_number(wsgi_option_kind kind, const char *text, int64_t *value)
 {
     switch (kind) {
     case WSGI_KIND_INT:
-        return read_scaled(text, no_units, LENGTH(no_units), value);
+        return read_scaled(text, no_units, WSGI__COUNT(no_units), value);
     case WSGI_KIND_BOOL:
         return read_bool(text, value);
     case WSGI_KIND_DURATION:
-        return read_scaled(text, duration_units, LENGTH(duration_units),
+        return read_scaled(text, duration_units, WSGI__COUNT(duration_units),
                            value);
     case WSGI_KIND_SIZE:
-        return read_scaled(text, size_units, LENGTH(size_units), value);
+        return read_scaled(text, size_units, WSGI__COUNT(size_units), value);
     case WSGI_KIND_MODE:
         return read_digits(&text, 8, value) && *text == '\0';
     case WSGI_KIND_STRING:
@@ -182,10 +176,10 @@ write_number(char out[NUMBER_MAX], wsgi_option_kind kind, int64_t value)
 {
     switch (kind) {
     case WSGI_KIND_DURATION:
-        write_scaled(out, value, duration_units, LENGTH(duration_units));
+        write_scaled(out, value, duration_units, WSGI__COUNT(duration_units));
         return;
     case WSGI_KIND_SIZE:
-        write_scaled(out, value, size_units, LENGTH(size_units));
+        write_scaled(out, value, size_units, WSGI__COUNT(size_units));
         return;
     case WSGI_KIND_MODE:
         snprintf(out, NUMBER_MAX, "%#" PRIo64, (uint64_t)value);
@@ -240,7 +234,7 @@ static const struct rule {
 static const char *
 broken_rule(const wsgi_option_info *option, const char *text)
 {
-    for (size_t i = 0; i < LENGTH(rules); i++)
+    for (size_t i = 0; i < WSGI__COUNT(rules); i++)
         if (rules[i].number == option->number && !rules[i].holds(text))
             return rules[i].expected;
     return NULL;

@@ -4,12 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/macros.h"
 #include "base/mem.h"
 
 /* Longer than any sentence that is made here. */
 #define MESSAGE_MAX 384
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- The table ---------------------------------------------------------- */
 
@@ -97,104 +96,16 @@ wsgi_option_next(const wsgi_option_info *previous)
 {
     if (!previous)
         return table;
-    return previous + 1 < table + LENGTH(table) ? previous + 1 : NULL;
+    return previous + 1 < table + WSGI__COUNT(table) ? previous + 1 : NULL;
 }
 
 static const wsgi_option_info *
 by_number(int number)
 {
-    for (size_t i = 0; i < LENGTH(table); i++)
+    for (size_t i = 0; i < WSGI__COUNT(table); i++)
         if (table[i].number == number)
             return &table[i];
     return NULL;
-}
-
-/* ---- Names -------------------------------------------------------------- */
-
-/* The next word of a list that is separated by single blanks. */
-static bool
-next_word(const char **list, wsgi__span *word)
-{
-    if (**list == '\0')
-        return false;
-    *word = (wsgi__span){ *list, strcspn(*list, " ") };
-    *list += word->len;
-    if (**list == ' ')
-        ++*list;
-    return true;
-}
-
-static bool
-list_has(const char *list, wsgi__span name)
-{
-    wsgi__span word;
-    while (next_word(&list, &word))
-        if (wsgi__span_eq(word, name))
-            return true;
-    return false;
-}
-
-const wsgi_option_info *
-wsgi_option_find(const char *name)
-{
-    wsgi__span wanted = wsgi__span_of(name);
-    for (size_t i = 0; i < LENGTH(table); i++)
-        if (list_has(table[i].name, wanted) ||
-            list_has(table[i].aliases, wanted))
-            return &table[i];
-    return NULL;
-}
-
-#define LONGEST_NAME 40
-
-/* Levenshtein's distance, with one row of the matrix kept. */
-static size_t
-edit_distance(wsgi__span a, wsgi__span b)
-{
-    size_t row[LONGEST_NAME + 1];
-
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t best = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b.len];
-}
-
-/* The name or alias that was probably meant, or the empty span.  A third of
- * the letters may be wrong: past that a suggestion only misleads. */
-static wsgi__span
-nearest_name(wsgi__span name)
-{
-    wsgi__span nearest = { "", 0 };
-    size_t best = name.len / 3 + 1;
-
-    if (name.len > LONGEST_NAME)
-        return nearest;
-    for (size_t i = 0; i < LENGTH(table); i++) {
-        const char *lists[] = { table[i].name, table[i].aliases };
-        for (size_t k = 0; k < LENGTH(lists); k++) {
-            wsgi__span word;
-            while (next_word(&lists[k], &word)) {
-                size_t distance = edit_distance(name, word);
-                if (distance < best) {
-                    best = distance;
-                    nearest = word;
-                }
-            }
-        }
-    }
-    return nearest;
 }
 
 /* ---- Values ------------------------------------------------------------- */
@@ -203,7 +114,7 @@ void
 wsgi__options_init(wsgi__options *options)
 {
     *options = (wsgi__options){ .ints = { 0 } };
-    for (size_t i = 0; i < LENGTH(table); i++) {
+    for (size_t i = 0; i < WSGI__COUNT(table); i++) {
         if (table[i].kind == WSGI_KIND_STRING)
             continue;
         int status =
@@ -312,13 +223,13 @@ static int
 refuse_name(const char *name, wsgi__buf *error)
 {
     char message[MESSAGE_MAX], quoted[WSGI__OPTION_QUOTED];
-    wsgi__span nearest = nearest_name(wsgi__span_of(name));
+    wsgi__span meant = wsgi__option_meant(name);
 
     wsgi__quote(quoted, sizeof(quoted), name);
-    if (nearest.len)
+    if (meant.len)
         snprintf(message, sizeof(message),
                  "there is no option %s: did you mean %.*s?", quoted,
-                 (int)nearest.len, nearest.ptr);
+                 (int)meant.len, meant.ptr);
     else
         snprintf(message, sizeof(message), "there is no option %s", quoted);
     return fail(error, WSGI_ERR_OPTION, message);

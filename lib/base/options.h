@@ -3,8 +3,8 @@
  *
  * Everything that is to be known about an option stands in one row of
  * options.c: defaults, ranges, help and the manual come from there.  How text
- * is read is said in option_text.c.  No I/O; what an option means is the
- * business of whoever asks for its value.
+ * is read is said in option_text.c, what names go for in option_name.c.  No I/O;
+ * what an option means is the business of whoever asks for its value.
  */
 #ifndef WSGI_BASE_OPTIONS_H
 #define WSGI_BASE_OPTIONS_H
@@ -52,5 +52,9 @@ wsgi__options_int(const wsgi__options *options, wsgi_option number)
 /* Never NULL; valid until the option is set again. */
 const char *wsgi__options_str(const wsgi__options *options,
                               wsgi_option number);
+
+/* The name or alias that was probably meant by one that there is not, or the
+ * empty span; see wsgi_option_distance(). */
+wsgi__span wsgi__option_meant(const char *typed);
 
 #endif

@@ -11,7 +11,12 @@ typedef struct wsgi__span {
     size_t len;
 } wsgi__span;
 
-#define WSGI__SPAN(literal) ((wsgi__span){ (literal), sizeof(literal) - 1 })
+/* The span of a string literal; the second form for static initialisers. */
+#define WSGI__SPAN(literal) ((wsgi__span)WSGI__SPAN_INIT(literal))
+#define WSGI__SPAN_INIT(literal)                                              \
+    {                                                                         \
+        (literal), sizeof(literal) - 1                                        \
+    }
 
 /* text may be NULL, which gives the empty span. */
 static inline wsgi__span
@@ -31,6 +36,13 @@ static inline char
 wsgi__ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* 0 to 9, whatever the locale says. */
+static inline bool
+wsgi__is_digit(char c)
+{
+    return c >= '0' && c <= '9';
 }
 
 /* lower is in lower case: field names and tokens compare without case

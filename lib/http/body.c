@@ -9,6 +9,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 /* Memory that an idle body may go on holding. */
@@ -114,9 +115,7 @@ spill(wsgi__body *body, const char *data, size_t len)
         return WSGI_ERR_SYSTEM;
     if (write_all(fd, 0, body->mem.data, body->mem.len) < 0 ||
         write_all(fd, body->len, data, len) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
+        wsgi__close_keeping_errno(fd);
         return WSGI_ERR_SYSTEM;
     }
     wsgi__buf_free(&body->mem);

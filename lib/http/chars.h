@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "base/span.h"
+
 enum {
     WSGI__CH_TOKEN = 1,   /* tchar (RFC 9110 5.6.2) */
     WSGI__CH_VISIBLE = 2, /* 0x21 to 0x7E: a request-target */
@@ -21,6 +23,16 @@ static inline bool
 wsgi__char_is(unsigned char c, unsigned kind)
 {
     return (wsgi__chars[c] & kind) != 0;
+}
+
+/* Whether every byte is of that kind; true of the empty text. */
+static inline bool
+wsgi__chars_are(wsgi__span text, unsigned kind)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!wsgi__char_is((unsigned char)text.ptr[i], kind))
+            return false;
+    return true;
 }
 
 /* The value of a digit that is WSGI__CH_HEX. */

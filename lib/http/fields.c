@@ -1,8 +1,8 @@
 #include "http/fields.h"
 
-#include <stdint.h>
-
+#include "base/macros.h"
 #include "http/chars.h"
+#include "http/decimal.h"
 
 static wsgi__fault
 add_host(wsgi__fields *fields, wsgi__request *req, wsgi__span value)
@@ -20,15 +20,11 @@ read_length(wsgi__span text, int64_t *length)
 {
     if (text.len == 0)
         return "empty Content-Length";
-    *length = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return "Content-Length not a decimal number";
-        int digit = text.ptr[i] - '0';
-        if (*length > (INT64_MAX - digit) / 10)
-            return "Content-Length too large";
-        *length = *length * 10 + digit;
-    }
+    *length = wsgi__decimal_read(text);
+    if (*length == WSGI__NO_DECIMAL)
+        return "Content-Length not a decimal number";
+    if (*length == WSGI__LARGE_DECIMAL)
+        return "Content-Length too large";
     return NULL;
 }
 
@@ -64,15 +60,6 @@ next_element(wsgi__span *list, wsgi__span *element)
     return true;
 }
 
-static bool
-is_token(wsgi__span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!wsgi__char_is((unsigned char)text.ptr[i], WSGI__CH_TOKEN))
-            return false;
-    return text.len > 0;
-}
-
 /* Anything but a lone "chunked".  A coding that is merely unknown is 501 (RFC
  * 9112 6.1); "chunked" before the last place leaves the end of the body to
  * guesses, and so does what is no list of tokens. */
@@ -81,7 +68,7 @@ refuse_coding(wsgi__span list)
 {
     wsgi__span coding;
     while (next_element(&list, &coding)) {
-        if (!is_token(coding))
+        if (coding.len == 0 || !wsgi__chars_are(coding, WSGI__CH_TOKEN))
             return wsgi__bad_request("malformed Transfer-Encoding");
         if (list.ptr && wsgi__span_is_nocase(coding, WSGI__SPAN("chunked")))
             return wsgi__bad_request("chunked not the last transfer coding");
@@ -137,18 +124,18 @@ static const struct {
     wsgi__fault (*add)(wsgi__fields *fields, wsgi__request *req,
                        wsgi__span value);
 } known[] = {
-    { { "host", 4 }, add_host },
-    { { "connection", 10 }, add_connection },
-    { { "content-length", 14 }, add_content_length },
-    { { "transfer-encoding", 17 }, add_transfer_encoding },
-    { { "expect", 6 }, add_expect },
+    { WSGI__SPAN_INIT("host"), add_host },
+    { WSGI__SPAN_INIT("connection"), add_connection },
+    { WSGI__SPAN_INIT("content-length"), add_content_length },
+    { WSGI__SPAN_INIT("transfer-encoding"), add_transfer_encoding },
+    { WSGI__SPAN_INIT("expect"), add_expect },
 };
 
 wsgi__fault
 wsgi__fields_add(wsgi__fields *fields, wsgi__request *req, wsgi__span name,
                  wsgi__span value)
 {
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    for (size_t i = 0; i < WSGI__COUNT(known); i++)
         if (wsgi__span_is_nocase(name, known[i].name))
             return known[i].add(fields, req, value);
     return WSGI__NO_FAULT;

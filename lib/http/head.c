@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/chars.h"
 
 /* Input is copied to the head in pieces of this size, because what follows a
@@ -44,6 +45,7 @@ kind_of(unsigned char byte)
 }
 
 #define NOT_HTTP "not an HTTP request"
+#define TLS_HANDSHAKE 0x16 /* its first byte (RFC 8446 5.1) */
 #define LINE_FAULTS                                                           \
     [BARE_LF] = "bare LF in the request line",                                \
     [CONTROL] = "control byte in the request line",                           \
@@ -98,7 +100,11 @@ static const char *const faults[WSGI__HEAD_ENDED][N_KINDS] = {
 static size_t
 refuse(wsgi__head *h, const unsigned char *bytes, size_t at)
 {
-    fail(h, 400, faults[h->state][kind_of(bytes[at])]);
+    /* https:// with the port of http:// is too common not to be named. */
+    if (h->state == WSGI__HEAD_EMPTY_LINE && bytes[at] == TLS_HANDSHAKE)
+        fail(h, 400, "TLS on a port of plain HTTP");
+    else
+        fail(h, 400, faults[h->state][kind_of(bytes[at])]);
     return at + 1;
 }
 
@@ -181,12 +187,6 @@ scan_target(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     return at + 1;
 }
 
-static bool
-is_digit(unsigned char byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
 /* HTTP-version of RFC 9112 2.3, in upper case, and the CR behind it. */
 static size_t
 scan_version(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
@@ -195,7 +195,8 @@ scan_version(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
 
     for (; at < stop; at++) {
         unsigned char expected = pattern[at - h->mark];
-        if (bytes[at] != expected && !(expected == '0' && is_digit(bytes[at])))
+        if (bytes[at] != expected &&
+            !(expected == '0' && wsgi__is_digit((char)bytes[at])))
             return refuse(h, bytes, at);
         if (expected == '\r') {
             h->state = WSGI__HEAD_LINE_LF;
@@ -300,7 +301,7 @@ has_control(const unsigned char *bytes)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t word;
-    memcpy(&word, bytes, sizeof word);
+    memcpy(&word, bytes, sizeof(word));
     uint64_t no_del = word ^ ones * 0x7f;
     return (((word - ones * 0x20) & ~word) | ((no_del - ones) & ~no_del)) &
            ones * 0x80;
@@ -460,7 +461,7 @@ rebase_request(wsgi__request *req, uintptr_t before)
     const char *data = req->head.data;
     size_t len = req->head.len;
 
-    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++)
+    for (size_t i = 0; i < WSGI__COUNT(spans); i++)
         rebase(spans[i], data, before, len);
     for (size_t i = 0; i < req->n_headers; i++) {
         rebase(&req->headers[i].name, data, before, len);

@@ -232,7 +232,7 @@ limit_or(size_t limit, size_t ceiling)
 wsgi__parser *
 wsgi__parser_new(const wsgi__parser_limits *limits)
 {
-    wsgi__parser *p = wsgi__mem_zero(1, sizeof *p);
+    wsgi__parser *p = wsgi__mem_zero(1, sizeof(*p));
     if (!p)
         return NULL;
     p->head_limits = (wsgi__head_limits){

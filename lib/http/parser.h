@@ -14,8 +14,9 @@
  *     }
  *
  * How the input is cut into calls never changes the events, only how BODY
- * bytes are grouped.  What is wrong is refused at the byte that shows it.  END follows HEAD without a BODY where no body comes, and
- * is given without further input: feed with len 0 is allowed.
+ * bytes are grouped.  What is wrong is refused at the byte that shows it.  END
+ * follows HEAD without a BODY where no body comes, and is given without further
+ * input: feed with len 0 is allowed.
  */
 #ifndef WSGI_HTTP_PARSER_H
 #define WSGI_HTTP_PARSER_H

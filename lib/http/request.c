@@ -52,7 +52,7 @@ grow_headers(wsgi__request *req)
         return WSGI_ERR_NOMEM;
     size_t cap = req->cap_headers ? req->cap_headers * 2 : FIRST_HEADERS;
     wsgi__header *headers =
-        wsgi__mem_resize(req->headers, cap * sizeof *headers);
+        wsgi__mem_resize(req->headers, cap * sizeof(*headers));
     if (!headers)
         return WSGI_ERR_NOMEM;
     req->headers = headers;

@@ -5,17 +5,12 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/decimal.h"
 
-#define NAME(literal)                                                         \
-    {                                                                         \
-        (literal), sizeof(literal) - 1                                        \
-    }
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-static const wsgi__span date_name = NAME("date");
-static const wsgi__span server_name = NAME("server");
-static const wsgi__span length_name = NAME("content-length");
+static const wsgi__span date_name = WSGI__SPAN_INIT("date");
+static const wsgi__span server_name = WSGI__SPAN_INIT("server");
+static const wsgi__span length_name = WSGI__SPAN_INIT("content-length");
 
 static bool
 is_bodiless(int code)
@@ -74,10 +69,11 @@ typedef struct own_fields {
 static void
 add_own(own_fields *own, wsgi__span name, wsgi__span value)
 {
-    assert(own->n < COUNT(own->list));
+    assert(own->n < WSGI__COUNT(own->list));
     own->list[own->n++] = (wsgi__header){ name, value };
 }
 
+/* Whether the application gave a header of that name. */
 static bool
 gives(const wsgi__response *res, wsgi__span lower)
 {
@@ -109,9 +105,9 @@ choose_own(const wsgi__request *req, const wsgi__response *res,
         add_own(own, WSGI__SPAN("Connection"), WSGI__SPAN("keep-alive"));
 }
 
-static const wsgi__span version = NAME("HTTP/1.1 ");
-static const wsgi__span colon = NAME(": ");
-static const wsgi__span line_end = NAME("\r\n");
+static const wsgi__span version = WSGI__SPAN_INIT("HTTP/1.1 ");
+static const wsgi__span colon = WSGI__SPAN_INIT(": ");
+static const wsgi__span line_end = WSGI__SPAN_INIT("\r\n");
 
 /* Adds to a sum of sizes from outside; false when it does not fit. */
 static bool
@@ -268,7 +264,7 @@ static const struct phrase {
 const char *
 wsgi__response_phrase(int code)
 {
-    for (size_t i = 0; i < COUNT(phrases); i++)
+    for (size_t i = 0; i < WSGI__COUNT(phrases); i++)
         if (phrases[i].code == code)
             return phrases[i].text;
     return "Unknown";
@@ -294,8 +290,10 @@ int
 wsgi__response_error(int code, const char *reason, bool head_only,
                      wsgi__span date, wsgi__span server, wsgi__buf *out)
 {
-    static const wsgi__header type = { NAME("Content-Type"),
-                                       NAME("text/plain; charset=utf-8") };
+    static const wsgi__header type = {
+        .name = WSGI__SPAN_INIT("Content-Type"),
+        .value = WSGI__SPAN_INIT("text/plain; charset=utf-8"),
+    };
     char text[STATUS_MAX];
     assert(code >= 400 && code <= 599);
     wsgi__span status = status_line(code, text);

@@ -1,65 +1,36 @@
 /* What an application may say, part of http/response.h: pure rules. */
 #include "http/response.h"
 
-#include <stdint.h>
-
-#define NAME(literal)                                                         \
-    {                                                                         \
-        (literal), sizeof(literal) - 1                                        \
-    }
+#include "base/macros.h"
+#include "http/chars.h"
+#include "http/decimal.h"
 
 /* PEP 3333 leaves these to the server; wsgiref's list, with the name that HTTP
  * has for "Trailers". */
 static const wsgi__span hop_by_hop[] = {
-    NAME("connection"),
-    NAME("keep-alive"),
-    NAME("proxy-authenticate"),
-    NAME("proxy-authorization"),
-    NAME("te"),
-    NAME("trailer"),
-    NAME("trailers"),
-    NAME("upgrade"),
+    WSGI__SPAN_INIT("connection"),
+    WSGI__SPAN_INIT("keep-alive"),
+    WSGI__SPAN_INIT("proxy-authenticate"),
+    WSGI__SPAN_INIT("proxy-authorization"),
+    WSGI__SPAN_INIT("te"),
+    WSGI__SPAN_INIT("trailer"),
+    WSGI__SPAN_INIT("trailers"),
+    WSGI__SPAN_INIT("upgrade"),
 };
-static const wsgi__span transfer_encoding = NAME("transfer-encoding");
-static const wsgi__span content_length = NAME("content-length");
-
-/* RFC 9110 5.6.2: what a token is made of besides letters and digits. */
-static bool
-is_token_char(unsigned char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-        (c >= '0' && c <= '9'))
-        return true;
-    return c > 0x20 && c < 0x7f && strchr("!#$%&'*+-.^_`|~", c);
-}
+static const wsgi__span transfer_encoding =
+    WSGI__SPAN_INIT("transfer-encoding");
+static const wsgi__span content_length = WSGI__SPAN_INIT("content-length");
 
 static bool
-is_control(unsigned char c)
+has(wsgi__span text, char c)
 {
-    return c < 0x20 || c == 0x7f;
+    return text.len && memchr(text.ptr, c, text.len);
 }
 
 static bool
 has_line_end(wsgi__span text)
 {
-    return text.len && (memchr(text.ptr, '\r', text.len) ||
-                        memchr(text.ptr, '\n', text.len));
-}
-
-static bool
-has_control(wsgi__span text, bool tab_allowed)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (is_control((unsigned char)text.ptr[i]) &&
-            !(tab_allowed && text.ptr[i] == '\t'))
-            return true;
-    return false;
-}
-
-static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
+    return has(text, '\r') || has(text, '\n');
 }
 
 const char *
@@ -68,8 +39,8 @@ wsgi__response_check_status(wsgi__span status, int *code)
     const char *s = status.ptr;
     /* An empty reason is valid on the wire, its blank is not optional (RFC
      * 9112 4). */
-    if (status.len < 4 || !is_digit(s[0]) || !is_digit(s[1]) ||
-        !is_digit(s[2]) || s[3] != ' ')
+    if (status.len < 4 || !wsgi__is_digit(s[0]) || !wsgi__is_digit(s[1]) ||
+        !wsgi__is_digit(s[2]) || s[3] != ' ')
         return "a status is a code of three digits, a space and a reason: "
                "write \"200 OK\"";
     if (s[0] == '0')
@@ -80,7 +51,7 @@ wsgi__response_check_status(wsgi__span status, int *code)
     if (has_line_end(status))
         return "a status has no line end: write code and reason in one line, "
                "\"200 OK\"";
-    if (has_control(status, false))
+    if (!wsgi__chars_are(status, WSGI__CH_VALUE) || has(status, '\t'))
         return "a status has no control characters: write \"200 OK\"";
     *code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
     return NULL;
@@ -91,18 +62,17 @@ check_name(wsgi__span name)
 {
     if (name.len == 0)
         return "a header name is not empty";
-    for (size_t i = 0; i < name.len; i++)
-        if (!is_token_char((unsigned char)name.ptr[i]))
-            return "a header name has no other characters than ASCII "
-                   "letters, digits and !#$%&'*+-.^_`|~: write "
-                   "(\"Content-Type\", \"text/html\")";
+    if (!wsgi__chars_are(name, WSGI__CH_TOKEN))
+        return "a header name has no other characters than ASCII letters, "
+               "digits and !#$%&'*+-.^_`|~: write (\"Content-Type\", "
+               "\"text/html\")";
     return NULL;
 }
 
 static const char *
 check_value(wsgi__span value)
 {
-    if (!has_control(value, true))
+    if (wsgi__chars_are(value, WSGI__CH_VALUE))
         return NULL;
     if (has_line_end(value))
         return "a header value has no line end: give a header of its own "
@@ -119,29 +89,11 @@ wsgi__response_check_header(wsgi__span name, wsgi__span value)
     if (wsgi__span_is_nocase(name, transfer_encoding))
         return "Transfer-Encoding is the server's to set: leave it out and "
                "yield the body as it is";
-    for (size_t i = 0; i < sizeof(hop_by_hop) / sizeof(*hop_by_hop); i++)
+    for (size_t i = 0; i < WSGI__COUNT(hop_by_hop); i++)
         if (wsgi__span_is_nocase(name, hop_by_hop[i]))
             return "hop-by-hop headers are the server's to set (PEP 3333): "
                    "leave it out";
     return check_value(value);
-}
-
-/* -1 for anything but digits that fit. */
-static int64_t
-parse_length(wsgi__span text)
-{
-    int64_t n = 0;
-    if (text.len == 0)
-        return -1;
-    for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.ptr[i]))
-            return -1;
-        int digit = text.ptr[i] - '0';
-        if (n > (INT64_MAX - digit) / 10)
-            return -1;
-        n = n * 10 + digit;
-    }
-    return n;
 }
 
 const char *
@@ -151,7 +103,7 @@ wsgi__response_find_length(wsgi__response *res)
     for (size_t i = 0; i < res->n_headers; i++) {
         if (!wsgi__span_is_nocase(res->headers[i].name, content_length))
             continue;
-        int64_t n = parse_length(wsgi__span_trim(res->headers[i].value));
+        int64_t n = wsgi__decimal_read(wsgi__span_trim(res->headers[i].value));
         if (n < 0)
             return "Content-Length is a number of bytes in decimal digits: "
                    "write str(len(body))";

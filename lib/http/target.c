@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/chars.h"
 
 static wsgi__span
@@ -37,7 +38,7 @@ check_port(wsgi__span port)
     if (port.len > 5)
         return "port of a host out of range";
     for (size_t i = 0; i < port.len; i++) {
-        if (port.ptr[i] < '0' || port.ptr[i] > '9')
+        if (!wsgi__is_digit(port.ptr[i]))
             return "port of a host that is no number";
         number = number * 10 + (unsigned)(port.ptr[i] - '0');
     }
@@ -76,7 +77,7 @@ check_ipv6(wsgi__span address)
     char text[INET6_ADDRSTRLEN];
     struct in6_addr parsed;
 
-    if (address.len >= sizeof text || memchr(address.ptr, '\0', address.len))
+    if (address.len >= sizeof(text) || memchr(address.ptr, '\0', address.len))
         return "malformed IPv6 address in a host";
     memcpy(text, address.ptr, address.len);
     text[address.len] = '\0';
@@ -158,9 +159,9 @@ split_path(wsgi__span text, wsgi__target *parts)
 static size_t
 scheme_len(wsgi__span target)
 {
-    static const wsgi__span schemes[] = { { "http://", 7 },
-                                          { "https://", 8 } };
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    static const wsgi__span schemes[] = { WSGI__SPAN_INIT("http://"),
+                                          WSGI__SPAN_INIT("https://") };
+    for (size_t i = 0; i < WSGI__COUNT(schemes); i++)
         if (target.len >= schemes[i].len &&
             wsgi__span_is_nocase(span_to(target, schemes[i].len), schemes[i]))
             return schemes[i].len;

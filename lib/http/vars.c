@@ -5,6 +5,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "http/decimal.h"
 
 /* A header on its way to a variable. */
@@ -27,28 +28,25 @@ typedef struct variable {
     wsgi__span key, value;
 } variable;
 
-#define NAME(literal)                                                         \
-    {                                                                         \
-        (literal), sizeof(literal) - 1                                        \
-    }
 #define PREFIX "HTTP_"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 #define SEPARATOR_LEN 2 /* ", " or "; " */
 
-static const wsgi__span content_type = NAME("content-type");
+static const wsgi__span content_type = WSGI__SPAN_INIT("content-type");
 
 /* Headers that never become an HTTP_ variable. */
 static const wsgi__span left_out[] = {
-    NAME("content-length"), /* CONTENT_LENGTH, of the body that came */
-    NAME("host"),           /* req->host: the target may replace it */
-    NAME("proxy"),          /* HTTP_PROXY is read by HTTP clients: httpoxy */
-    NAME("transfer-encoding"), /* undone when the body was read */
+    WSGI__SPAN_INIT(
+        "content-length"),    /* CONTENT_LENGTH, of the body that came */
+    WSGI__SPAN_INIT("host"),  /* req->host: the target may replace it */
+    WSGI__SPAN_INIT("proxy"), /* HTTP_PROXY is read by HTTP clients: httpoxy */
+    WSGI__SPAN_INIT("transfer-encoding"), /* undone when the body was read */
 };
 
 static bool
 is_left_out(wsgi__span name)
 {
-    for (size_t i = 0; i < sizeof(left_out) / sizeof(*left_out); i++)
+    for (size_t i = 0; i < WSGI__COUNT(left_out); i++)
         if (wsgi__span_is_nocase(name, left_out[i]))
             return true;
     return false;
@@ -183,7 +181,7 @@ link_repeated(work *w)
 static wsgi__span
 join(work *w, const field *first)
 {
-    static const wsgi__span cookie = NAME("HTTP_COOKIE");
+    static const wsgi__span cookie = WSGI__SPAN_INIT("HTTP_COOKIE");
     const char *separator = wsgi__span_eq(first->key, cookie) ? "; " : ", ";
     char *start = w->text, *at = start;
     for (const field *f = first; f; f = f->again) {
@@ -226,13 +224,8 @@ cut_prefix(wsgi__span path, wsgi__span prefix)
 static bool
 has_host(const wsgi__request *req)
 {
-    static const wsgi__span host = NAME("host");
-    if (req->parts.authority.len)
-        return true;
-    for (size_t i = 0; i < req->n_headers; i++)
-        if (wsgi__span_is_nocase(req->headers[i].name, host))
-            return true;
-    return false;
+    return req->parts.authority.len > 0 ||
+           wsgi__request_header(req, WSGI__SPAN("host"));
 }
 
 static int
@@ -251,21 +244,20 @@ emit_request(const wsgi__request *req, const wsgi__conn_info *conn,
              wsgi__span path, wsgi__var_cb emit, void *user)
 {
     const variable variables[] = {
-        { NAME("REQUEST_METHOD"), req->method },
-        { NAME("SCRIPT_NAME"), conn->script_name },
-        { NAME("PATH_INFO"), cut_prefix(path, conn->script_name) },
-        { NAME("QUERY_STRING"), req->parts.query },
-        { NAME("REQUEST_URI"), req->target },
-        { NAME("RAW_URI"), req->target },
-        { NAME("SERVER_PROTOCOL"),
+        { WSGI__SPAN_INIT("REQUEST_METHOD"), req->method },
+        { WSGI__SPAN_INIT("SCRIPT_NAME"), conn->script_name },
+        { WSGI__SPAN_INIT("PATH_INFO"), cut_prefix(path, conn->script_name) },
+        { WSGI__SPAN_INIT("QUERY_STRING"), req->parts.query },
+        { WSGI__SPAN_INIT("REQUEST_URI"), req->target },
+        { WSGI__SPAN_INIT("RAW_URI"), req->target },
+        { WSGI__SPAN_INIT("SERVER_PROTOCOL"),
           req->minor == 0 ? WSGI__SPAN("HTTP/1.0") : WSGI__SPAN("HTTP/1.1") },
-        { NAME("SERVER_NAME"), conn->server_name },
-        { NAME("SERVER_PORT"), conn->server_port },
-        { NAME("REMOTE_ADDR"), conn->remote_addr },
-        { NAME("REMOTE_PORT"), conn->remote_port },
+        { WSGI__SPAN_INIT("SERVER_NAME"), conn->server_name },
+        { WSGI__SPAN_INIT("SERVER_PORT"), conn->server_port },
+        { WSGI__SPAN_INIT("REMOTE_ADDR"), conn->remote_addr },
+        { WSGI__SPAN_INIT("REMOTE_PORT"), conn->remote_port },
     };
-    return emit_all(variables, sizeof(variables) / sizeof(*variables), emit,
-                    user);
+    return emit_all(variables, WSGI__COUNT(variables), emit, user);
 }
 
 /* The ones that are there or not. */
@@ -278,15 +270,16 @@ emit_optional(const wsgi__request *req, const wsgi__conn_info *conn,
     size_t n = 0;
 
     if (conn->https)
-        variables[n++] = (variable){ NAME("HTTPS"), WSGI__SPAN("on") };
+        variables[n++] =
+            (variable){ WSGI__SPAN_INIT("HTTPS"), WSGI__SPAN("on") };
     if (req->chunked || req->content_length >= 0) {
         assert(body_length >= 0);
         variables[n++] =
-            (variable){ NAME("CONTENT_LENGTH"),
+            (variable){ WSGI__SPAN_INIT("CONTENT_LENGTH"),
                         wsgi__decimal(digits, (uint64_t)body_length) };
     }
     if (has_host(req))
-        variables[n++] = (variable){ NAME("HTTP_HOST"), req->host };
+        variables[n++] = (variable){ WSGI__SPAN_INIT("HTTP_HOST"), req->host };
     return emit_all(variables, n, emit, user);
 }
 

@@ -33,9 +33,9 @@ refuse(wsgi__buf *error, const char *text, const char *fault,
        const char *remedy)
 {
     wsgi__buf_reset(error);
-    wsgi__buf_puts(error, "'");
+    wsgi__buf_puts(error, "\"");
     put_text(error, text);
-    wsgi__buf_puts(error, "': ");
+    wsgi__buf_puts(error, "\": ");
     wsgi__buf_puts(error, fault);
     wsgi__buf_puts(error, "; ");
     wsgi__buf_puts(error, remedy);
@@ -63,7 +63,7 @@ read_number(const char *text, int largest)
     if (!*text)
         return -1;
     for (; *text; text++) {
-        if (*text < '0' || *text > '9')
+        if (!wsgi__is_digit(*text))
             return -1;
         int digit = *text - '0';
         if (value > (largest - digit) / 10)
@@ -124,7 +124,7 @@ parse_unix(const char *text, const char *path, wsgi__address *address,
                       "abstract name");
     if (len >= sizeof(address->path))
         return refuse(error, text, "the path of the socket is too long",
-                      "it may have 107 bytes");
+                      "write one of at most 107 bytes");
     memcpy(address->path, path, len + 1);
     return WSGI_OK;
 }
@@ -207,12 +207,19 @@ parse_host_port(const char *text, const char *colon, wsgi__address *address,
         return refuse(error, text, "there is more than one colon",
                       "write an IPv6 address in brackets, [::1]:8000");
     if (strcmp(address->host, "*") == 0)
-        return refuse(error, text, "'*' is no host",
+        return refuse(error, text, "\"*\" is no host",
                       "leave the host out for all interfaces, :8000");
     if (!is_host(address->host))
         return refuse(error, text, "this is no host name",
-                      "it has letters, digits, '.', '-' and '_' only");
+                      "it has letters, digits, \".\", \"-\" and \"_\" only");
     return set_port(text, colon + 1, address, error);
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
 /* There is no colon: what was meant can mostly be told. */
@@ -222,9 +229,9 @@ refuse_without_colon(const char *text, wsgi__buf *error)
     if (read_number(text, PORT_LARGEST) >= 0)
         return refuse_and_complete(
             error, text, "this is a port without its colon", ":", "");
-    if (strchr(text, '/') || *text == '@')
+    if (strchr(text, '/') || *text == '@' || ends_with(text, ".sock"))
         return refuse_and_complete(
-            error, text, "this is a path without its 'unix:'", "unix:", "");
+            error, text, "this is a path without its \"unix:\"", "unix:", "");
     if (is_host(text))
         return refuse_and_complete(error, text, "the port is missing", "",
                                    ":8000");
@@ -246,7 +253,8 @@ wsgi__address_parse(const char *text, wsgi__address *address, wsgi__buf *error)
     if (*text == '[')
         return parse_bracketed(text, address, error);
     if (strstr(text, "://"))
-        return refuse(error, text, "this is a URL", FORMS);
+        return refuse(error, text, "this is a URL",
+                      "write its host and port, such as localhost:8000");
     if (!colon)
         return refuse_without_colon(text, error);
     return parse_host_port(text, colon, address, error);

@@ -1,10 +1,8 @@
-/* Makes, adopts and removes listening sockets, and says in words why it could
- * not. */
+/* Makes and adopts listening sockets, and says in words why it could not. */
 #include "net/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +14,8 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/fd.h"
+#include "base/macros.h"
 #include "base/mem.h"
 
 #define PASS_OVER_MAX 16
@@ -75,10 +75,8 @@ static int
 cannot_bind(wsgi__buf *message, bool is_unix, const char *where, int error)
 {
     const char *why =
-        is_unix ? sentence_for(unix_reasons,
-                               sizeof(unix_reasons) / sizeof(reason), error)
-                : sentence_for(tcp_reasons,
-                               sizeof(tcp_reasons) / sizeof(reason), error);
+        is_unix ? sentence_for(unix_reasons, WSGI__COUNT(unix_reasons), error)
+                : sentence_for(tcp_reasons, WSGI__COUNT(tcp_reasons), error);
 
     wsgi__buf_reset(message);
     wsgi__buf_escape(message, wsgi__span_of(where));
@@ -101,14 +99,6 @@ out_of_memory(wsgi__buf *message)
     wsgi__buf_reset(message);
     wsgi__buf_puts(message, wsgi_strerror(WSGI_ERR_NOMEM));
     return WSGI_ERR_NOMEM;
-}
-
-static void
-close_quietly(int fd)
-{
-    int error = errno;
-    close(fd);
-    errno = error;
 }
 
 static bool
@@ -218,7 +208,7 @@ bind_tcp(const struct sockaddr *sa, socklen_t len, bool both_families,
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) <
              0) ||
         bind(fd, sa, len) < 0) {
-        close_quietly(fd);
+        wsgi__close_keeping_errno(fd);
         return -1;
     }
     return fd;
@@ -262,7 +252,7 @@ listen_on_first(const struct addrinfo *found,
             continue;
         if (listen(fd, options->backlog) == 0)
             return fd;
-        close_quietly(fd);
+        wsgi__close_keeping_errno(fd);
     }
     return -1;
 }
@@ -292,7 +282,7 @@ listen_tcp(const wsgi__address *address, const wsgi__listener_options *options,
     if (!address->host[0]) {
         *fd = bind_everywhere(address, options->reuse_port);
         if (*fd >= 0 && listen(*fd, options->backlog) < 0) {
-            close_quietly(*fd);
+            wsgi__close_keeping_errno(*fd);
             *fd = -1;
         }
     } else {
@@ -325,7 +315,7 @@ open_tcp(const wsgi__address *address, const wsgi__listener_options *options,
     if (status < 0)
         return status;
     if (own_address(fd, &at) < 0) {
-        close_quietly(fd);
+        wsgi__close_keeping_errno(fd);
         return cannot_bind(message, false, where, errno);
     }
     *listener = new_listener(fd, &at);
@@ -349,124 +339,6 @@ unix_address(const wsgi__address *address)
     return at;
 }
 
-/* 0 when nobody listens there any more, or an errno. */
-static int
-probe(const any_address *at)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return errno;
-    int error = connect(fd, &at->u.sa, at->len) < 0 ? errno : EADDRINUSE;
-    close(fd);
-    if (error == ECONNREFUSED || error == ENOENT)
-        return 0;
-    /* Its queue is full, or it is a socket of another type: somebody's. */
-    if (error == EAGAIN || error == EPROTOTYPE)
-        return EADDRINUSE;
-    return error;
-}
-
-/* Makes way for a new socket: 0, or the errno that says what is there. */
-static int
-remove_stale(const any_address *at)
-{
-    const char *path = at->u.un.sun_path;
-    struct stat found;
-
-    if (lstat(path, &found) < 0)
-        return errno == ENOENT ? 0 : errno;
-    if (!S_ISSOCK(found.st_mode))
-        return EEXIST;
-    int error = probe(at);
-    if (error)
-        return error;
-    return unlink(path) < 0 && errno != ENOENT ? errno : 0;
-}
-
-/* The mode before bind() is what the file is created with, less the umask: so
- * it never allows more than was asked for.  What the umask took is given back
- * before listen(), and before listen() nobody can connect.  umask() itself
- * would change the files that other threads create meanwhile. */
-static int
-bind_file(int fd, const any_address *at, mode_t mode)
-{
-    const char *path = at->u.un.sun_path;
-    struct stat made;
-
-    if (fchmod(fd, mode) < 0 || bind(fd, &at->u.sa, at->len) < 0)
-        return -1;
-    if (lstat(path, &made) < 0)
-        return -1;
-    if ((made.st_mode & 07777) == mode)
-        return 0;
-    /* Emulated through /proc by the C library, which may not be mounted. */
-    if (fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) < 0 &&
-        (errno != EOPNOTSUPP || chmod(path, mode) < 0)) {
-        int error = errno;
-        unlink(path);
-        errno = error;
-        return -1;
-    }
-    return 0;
-}
-
-/* A socket that listens, or -1 with errno. */
-static int
-listen_unix(const any_address *at, const wsgi__listener_options *options)
-{
-    bool is_file = at->u.un.sun_path[0] != '\0';
-    int error = is_file ? remove_stale(at) : 0;
-    int fd;
-
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    int bound = is_file ? bind_file(fd, at, options->socket_mode)
-                        : bind(fd, &at->u.sa, at->len);
-    if (bound == 0 && listen(fd, options->backlog) == 0)
-        return fd;
-    close_quietly(fd);
-    if (bound == 0 && is_file)
-        unlink(at->u.un.sun_path);
-    return -1;
-}
-
-/* As it will be after chdir("/") too.  NULL when out of memory. */
-static char *
-absolute_path(const char *path)
-{
-    char folder[PATH_MAX];
-
-    if (*path == '/' || !getcwd(folder, sizeof(folder)))
-        return wsgi__mem_strdup(path);
-    size_t len = strlen(folder);
-    char *absolute = wsgi__mem_alloc(len + 1 + strlen(path) + 1);
-    if (!absolute)
-        return NULL;
-    char *end = absolute;
-    put_piece(&end, folder);
-    put_piece(&end, "/");
-    put_piece(&end, path);
-    return absolute;
-}
-
-static int
-remember_file(wsgi__listener *listener, const char *path)
-{
-    struct stat made;
-
-    if (lstat(path, &made) < 0)
-        return WSGI_OK; /* somebody was quick; nothing to remove then */
-    listener->unlink_path = absolute_path(path);
-    listener->unlink_dev = made.st_dev;
-    listener->unlink_ino = made.st_ino;
-    return listener->unlink_path ? WSGI_OK : WSGI_ERR_NOMEM;
-}
-
 static int
 open_unix(const wsgi__address *address, const wsgi__listener_options *options,
           wsgi__listener **listener, wsgi__buf *message)
@@ -477,11 +349,13 @@ open_unix(const wsgi__address *address, const wsgi__listener_options *options,
 
     put_piece(&end, is_file ? "unix:" : "unix:@");
     put_piece(&end, address->path);
-    int fd = listen_unix(&at, options);
+    int fd = wsgi__unix_listen(&at.u.un, at.len, options->backlog,
+                               options->socket_mode);
     if (fd < 0)
         return cannot_bind(message, true, where, errno);
     wsgi__listener *made = new_listener(fd, &at);
-    if (made && is_file && remember_file(made, address->path) < 0) {
+    if (made && is_file &&
+        wsgi__unix_file_remember(&made->file, address->path) < 0) {
         wsgi__listener_free(made, false);
         unlink(address->path);
         return out_of_memory(message);
@@ -529,7 +403,8 @@ examine(int fd, any_address *at, wsgi__buf *message)
         return unfit(message, fd,
                      errno == ENOTSOCK
                          ? "this is no socket; pass on a listening one"
-                         : "this descriptor is not open; pass it on");
+                         : "this descriptor is not open; let the program that "
+                           "starts the server open it and pass it on");
     if (type != SOCK_STREAM || own_address(fd, at) < 0)
         return unfit(message, fd,
                      "this is no stream socket; pass on one of SOCK_STREAM");
@@ -584,24 +459,13 @@ wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
     return WSGI_OK;
 }
 
-static void
-unlink_own(const wsgi__listener *listener)
-{
-    struct stat found;
-
-    if (lstat(listener->unlink_path, &found) == 0 &&
-        found.st_dev == listener->unlink_dev &&
-        found.st_ino == listener->unlink_ino)
-        unlink(listener->unlink_path);
-}
-
 void
 wsgi__listener_close(wsgi__listener *listener, bool unlink_file)
 {
     if (listener->io.fd < 0)
         return;
-    if (unlink_file && listener->unlink_path)
-        unlink_own(listener);
+    if (unlink_file)
+        wsgi__unix_file_remove(&listener->file);
     close(listener->io.fd);
     listener->io.fd = -1;
 }
@@ -612,7 +476,7 @@ wsgi__listener_free(wsgi__listener *listener, bool unlink_file)
     if (!listener)
         return;
     wsgi__listener_close(listener, unlink_file);
-    wsgi__mem_free(listener->unlink_path);
+    wsgi__unix_file_forget(&listener->file);
     wsgi__mem_free(listener->text);
     wsgi__mem_free(listener);
 }
@@ -628,7 +492,7 @@ is_of_the_connection(int error)
                                    ENETUNREACH, ETIMEDOUT,    EOPNOTSUPP,
                                    EPERM };
 
-    for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+    for (size_t i = 0; i < WSGI__COUNT(passing); i++)
         if (error == passing[i])
             return true;
     return false;

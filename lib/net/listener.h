@@ -8,11 +8,11 @@
 #define WSGI_NET_LISTENER_H
 
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "net/address.h"
 #include "net/loop.h"
+#include "net/unix_socket.h"
 
 typedef struct wsgi__listener_options {
     int backlog;
@@ -27,9 +27,7 @@ typedef struct wsgi__listener {
     bool is_unix;  /* peers have no address */
     bool wildcard; /* 0.0.0.0 or ::: ask the connection for its address */
     wsgi__endpoint self;
-    char *unlink_path; /* of a Unix socket that was made here, or NULL */
-    dev_t unlink_dev;  /* it is unlinked only while it is still this file */
-    ino_t unlink_ino;
+    wsgi__unix_file file; /* of a Unix socket that was made here */
 } wsgi__listener;
 
 /* Makes a socket, binds it and listens: every address a host name resolves to

@@ -17,10 +17,8 @@
 #include "base/mem.h"
 #include "net/loop_backend.h"
 
-#define FETCH_MAX 256
 #define LENGTHS_MAX 16
 #define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
 
 /* Timers of one length, in the order of arming, which is that of their
  * deadlines.  A ring: an armed timer always has a neighbour. */
@@ -36,7 +34,7 @@ struct wsgi__loop {
     unsigned n_lists;
     timer_list lists[LENGTHS_MAX];
     wsgi__io waker; /* an eventfd */
-    wsgi__fired fired[FETCH_MAX];
+    wsgi__fired fired[WSGI__FETCH_MAX];
 
     /* Newest first; pushed one by one, taken all at once. */
     _Atomic(wsgi__post *) posted;
@@ -125,7 +123,8 @@ wsgi__loop_refresh(wsgi__loop *loop)
     struct timespec time;
 
     clock_gettime(CLOCK_MONOTONIC, &time);
-    uint64_t now = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+    uint64_t now =
+        (uint64_t)time.tv_sec * WSGI__NS_PER_S + (uint64_t)time.tv_nsec;
     loop->now = now > loop->now ? now : loop->now + 1;
 }
 
@@ -211,8 +210,7 @@ wait_for_events(wsgi__loop *loop, int timeout_ms)
         atomic_store(&loop->asleep, true);
     if (wait_ms != 0 && atomic_load(&loop->posted))
         wait_ms = 0;
-    int n = loop->backend->ops->wait(loop->backend, loop->fired, FETCH_MAX,
-                                     wait_ms);
+    int n = loop->backend->ops->wait(loop->backend, loop->fired, wait_ms);
     atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
     return n;
 }

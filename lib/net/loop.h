@@ -28,8 +28,8 @@ struct wsgi__io { /* embedded in its owner; zero-filled but for fd and ready */
     int fd;
     unsigned want; /* kept by the loop; 0: not watched */
     unsigned slot; /* the back end's own */
-    unsigned
-        fired; /* the loop's own: place among this turn's events, from 1 */
+    /* The loop's own: place among this turn's events, from 1. */
+    unsigned fired;
     void (*ready)(wsgi__io *io, unsigned events);
 };
 

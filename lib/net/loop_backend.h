@@ -9,6 +9,11 @@
 
 #include "net/loop.h"
 
+/* Ready descriptors of one wait. */
+#define WSGI__FETCH_MAX 256
+
+#define WSGI__NS_PER_S UINT64_C(1000000000)
+
 typedef struct wsgi__fired {
     wsgi__io *io; /* NULL: unwatched since it was fetched */
     unsigned events;
@@ -22,10 +27,9 @@ typedef struct wsgi__backend_ops {
     int (*watch)(wsgi__backend *backend, wsgi__io *io, unsigned want);
     /* io is watched. */
     void (*unwatch)(wsgi__backend *backend, wsgi__io *io);
-    /* Fills up to max and returns their number, or -1 with errno.  Who is ready
-     * and finds no room comes first another time. */
-    int (*wait)(wsgi__backend *backend, wsgi__fired *fired, int max,
-                int timeout_ms);
+    /* Fills up to WSGI__FETCH_MAX and returns their number, or -1 with errno.
+     * Who is ready and finds no room comes first another time. */
+    int (*wait)(wsgi__backend *backend, wsgi__fired *fired, int timeout_ms);
     /* NULL, both, where there is no descriptor to hand out. */
     int (*fd)(const wsgi__backend *backend);
     /* The fd is to be readable once the monotonic clock is past at_ns; earlier

@@ -9,17 +9,15 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
-
-#define FETCH_MAX 256
-#define NS_PER_S 1000000000u
 
 typedef struct epoll_backend {
     wsgi__backend base;
     int fd;
     int timer;         /* -1 until a host asks for it */
     uint64_t timer_at; /* what timer is set to; 0: not set */
-    struct epoll_event events[FETCH_MAX];
+    struct epoll_event events[WSGI__FETCH_MAX];
 } epoll_backend;
 
 static uint32_t
@@ -74,12 +72,10 @@ drain_timer(epoll_backend *self)
 }
 
 static int
-epoll_wait_ready(wsgi__backend *backend, wsgi__fired *fired, int max,
-                 int timeout_ms)
+epoll_wait_ready(wsgi__backend *backend, wsgi__fired *fired, int timeout_ms)
 {
     epoll_backend *self = (epoll_backend *)backend;
-    int limit = max < FETCH_MAX ? max : FETCH_MAX;
-    int n = epoll_wait(self->fd, self->events, limit, timeout_ms);
+    int n = epoll_wait(self->fd, self->events, WSGI__FETCH_MAX, timeout_ms);
     int found = 0;
 
     if (n < 0)
@@ -110,9 +106,7 @@ open_timer(epoll_backend *self)
     if (fd < 0)
         return WSGI_ERR_SYSTEM;
     if (epoll_ctl(self->fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
+        wsgi__close_keeping_errno(fd);
         return WSGI_ERR_SYSTEM;
     }
     self->timer = fd;
@@ -132,8 +126,8 @@ epoll_publish(wsgi__backend *backend, uint64_t at_ns)
     if (self->timer < 0 && open_timer(self) < 0)
         return WSGI_ERR_SYSTEM;
     struct itimerspec at = { .it_value = {
-                                 .tv_sec = (time_t)(at_ns / NS_PER_S),
-                                 .tv_nsec = (long)(at_ns % NS_PER_S) } };
+                                 .tv_sec = (time_t)(at_ns / WSGI__NS_PER_S),
+                                 .tv_nsec = (long)(at_ns % WSGI__NS_PER_S) } };
     if (timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &at, NULL) < 0)
         return WSGI_ERR_SYSTEM;
     self->timer_at = at_ns;

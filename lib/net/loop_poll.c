@@ -81,14 +81,15 @@ poll_unwatch(wsgi__backend *backend, wsgi__io *io)
 }
 
 /* Begins where the search before ended, so that no low slot keeps the others
- * waiting when more than max are ready. */
+ * waiting when more are ready than are fetched. */
 static int
-collect(poll_backend *self, wsgi__fired *fired, int max, int ready)
+collect(poll_backend *self, wsgi__fired *fired, int ready)
 {
+    int max = ready < WSGI__FETCH_MAX ? ready : WSGI__FETCH_MAX;
     int found = 0;
     unsigned at = self->start < self->n ? self->start : 0;
 
-    for (unsigned i = 0; i < self->n && found < max && found < ready; i++) {
+    for (unsigned i = 0; i < self->n && found < max; i++) {
         if (self->fds[at].revents)
             fired[found++] = (wsgi__fired){ self->ios[at],
                                             from_poll(self->fds[at].revents) };
@@ -99,13 +100,12 @@ collect(poll_backend *self, wsgi__fired *fired, int max, int ready)
 }
 
 static int
-poll_wait_ready(wsgi__backend *backend, wsgi__fired *fired, int max,
-                int timeout_ms)
+poll_wait_ready(wsgi__backend *backend, wsgi__fired *fired, int timeout_ms)
 {
     poll_backend *self = (poll_backend *)backend;
     int ready = poll(self->fds, self->n, timeout_ms);
 
-    return ready < 0 ? -1 : collect(self, fired, max, ready);
+    return ready < 0 ? -1 : collect(self, fired, ready);
 }
 
 static void

@@ -5,4 +5,5 @@ target_sources(wsgi_objects PRIVATE
   net/loop_epoll.c
   net/loop_poll.c
   net/outq.c
-  net/stream.c)
+  net/stream.c
+  net/unix_socket.c)

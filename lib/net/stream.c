@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/macros.h"
+
 static bool
 would_block(void)
 {
@@ -106,7 +108,7 @@ is_file_fault(int error)
     static const int faults[] = { EINVAL, ENOSYS,    EBADF,  EIO,
                                   ESPIPE, EOVERFLOW, EISDIR, EOPNOTSUPP };
 
-    for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
+    for (size_t i = 0; i < WSGI__COUNT(faults); i++)
         if (error == faults[i])
             return true;
     return false;

@@ -1,4 +1,7 @@
-/* A non-blocking byte stream: TCP, Unix, later TLS, or a script in tests. */
+/*
+ * A non-blocking byte stream: a socket, or a script in tests.  Knows neither
+ * the loop nor HTTP; TLS would be another set of operations.
+ */
 #ifndef WSGI_NET_STREAM_H
 #define WSGI_NET_STREAM_H
 

@@ -14,7 +14,7 @@
  * Where the next block comes from.
  *
  * NOTHING: the application has not been called; -> one of the three below
- * GATHERED, ITERATED, FILE: -> ENDED
+ * GATHERED, ITERATED, KERNEL: -> ENDED
  * ENDED: after END, ERROR or close
  */
 typedef enum source {
@@ -31,7 +31,7 @@ struct wsgi__call {
     PyObject *result;   /* of the application; has the close() */
     PyObject *iterator; /* ITERATED */
     Py_ssize_t at;      /* GATHERED: the next item */
-    wsgi__file file;    /* KERNEL */
+    wsgi__file file;    /* KERNEL: what is to be sent */
     source source;
     bool gathered, final, closed;
 };
@@ -94,7 +94,13 @@ static void
 refuse_result(PyObject *result)
 {
     const char *instead = "[b\"...\"]";
-    if (PyUnicode_Check(result))
+    if (result == Py_None)
+        instead = "return [b\"...\"]";
+    else if (PyCoro_CheckExact(result))
+        instead = "serve an async application with an ASGI server";
+    else if (PyDict_Check(result))
+        instead = "[json.dumps(data).encode()]";
+    else if (PyUnicode_Check(result))
         instead = "[b\"...\"] or [text.encode()]";
     else if (PyBytes_Check(result))
         instead = "[body]";
@@ -120,6 +126,16 @@ check_block(PyObject *block)
     PyErr_Format(PyExc_TypeError,
                  "the application yielded %.200s; WSGI needs bytes: %s",
                  Py_TYPE(block)->tp_name, instead);
+    return -1;
+}
+
+/* The keys of a dict are seldom what was meant: it is the dict that is named. */
+static int
+check_item(const wsgi__call *call, PyObject *block)
+{
+    if (PyBytes_Check(block) || !PyDict_Check(call->result))
+        return check_block(block);
+    refuse_result(call->result);
     return -1;
 }
 
@@ -249,7 +265,7 @@ next_iterated(wsgi__call *call, wsgi__call_chunk *chunk)
     while ((block = PyIter_Next(call->iterator))) {
         bool empty = PyBytes_Check(block) && PyBytes_GET_SIZE(block) == 0;
         if (!empty) {
-            if (check_block(block) < 0 || make_final(call, -1) < 0) {
+            if (check_item(call, block) < 0 || make_final(call, -1) < 0) {
                 Py_DECREF(block);
                 return WSGI__STEP_ERROR;
             }

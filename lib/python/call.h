@@ -26,7 +26,7 @@ typedef struct wsgi__call wsgi__call;
 
 typedef enum wsgi__step {
     WSGI__STEP_DATA, /* chunk->bytes: a new reference, not empty */
-    WSGI__STEP_FILE, /* chunk->file: a file to be sent from the kernel */
+    WSGI__STEP_FILE, /* chunk->fd, at, len: to be sent from the kernel */
     WSGI__STEP_END,
     WSGI__STEP_ERROR /* raised; the exception is set */
 } wsgi__step;
@@ -48,9 +48,9 @@ wsgi__call *wsgi__call_new(wsgi__app *app, const wsgi__request *req,
 /* The first step calls the application.  The head is final when the first step
  * other than ERROR returns: start_response() raises exc_info from then on.
  * Empty blocks are passed over.  Nothing but close() and free() follows END or
- * ERROR.  What the application got wrong (no
- * start_response, str for bytes, ...) is ERROR, with an exception whose text
- * names the rule and what to write instead. */
+ * ERROR.  What the application got wrong (no start_response, str for bytes, ...)
+ * is ERROR, with an exception whose text names the rule and what to write
+ * instead. */
 wsgi__step wsgi__call_next(wsgi__call *call, wsgi__call_chunk *chunk);
 
 /* Whether all blocks exist already (an exact list or tuple), so that they may

@@ -1,6 +1,6 @@
 /*
- * What differs between the versions of CPython, 3.9 to 3.13, in one place, but for
- * thread states, which gil.c looks after.
+ * Exceptions as objects, whichever way this version of CPython keeps them (3.9
+ * to 3.13).  What else differs is in object.h, and for thread states in gil.c.
  */
 #ifndef WSGI_PYTHON_COMPAT_H
 #define WSGI_PYTHON_COMPAT_H

@@ -5,6 +5,7 @@
 #include <wsgi/wsgi.h>
 
 #include "base/buf.h"
+#include "base/macros.h"
 #include "base/mem.h"
 #include "python/object.h"
 
@@ -104,8 +105,6 @@ static const char *const always_set[] = {
 };
 
 #define HEADROOM 2 /* as few as make the template of python/app grow once */
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 struct wsgi__environ {
     PyObject *template;
@@ -243,10 +242,10 @@ know_key(wsgi__environ *maker, const char *key, bool forgets)
 static int
 know_keys(wsgi__environ *maker)
 {
-    for (size_t i = 0; i < COUNT(known_keys); i++)
+    for (size_t i = 0; i < WSGI__COUNT(known_keys); i++)
         if (know_key(maker, known_keys[i], false) < 0)
             return -1;
-    for (size_t i = 0; i < COUNT(secret_keys); i++)
+    for (size_t i = 0; i < WSGI__COUNT(secret_keys); i++)
         if (know_key(maker, secret_keys[i], true) < 0)
             return -1;
     return 0;
@@ -288,7 +287,7 @@ new_template(PyObject *base)
     PyObject *template = PyDict_Copy(base);
     PyObject *empty = PyUnicode_FromStringAndSize(NULL, 0);
     int failed = template && empty ? 0 : -1;
-    for (size_t i = 0; i < COUNT(always_set) && !failed; i++)
+    for (size_t i = 0; i < WSGI__COUNT(always_set) && !failed; i++)
         failed = reserve_key(template, always_set[i], empty);
     if (!failed)
         failed = grow(template, empty);
@@ -306,8 +305,7 @@ wsgi__environ_new(PyObject *base)
         PyErr_NoMemory();
         return NULL;
     }
-    /* Above what vars asks for with the largest head and most fields. */
-    wsgi__buf_init(&maker->scratch, 4 * 1024 * 1024);
+    wsgi__buf_init(&maker->scratch, WSGI__VARS_MAX_SCRATCH);
     if (!(maker->template = new_template(base)) ||
         !(maker->url_scheme = PyUnicode_InternFromString("wsgi.url_scheme")) ||
         !(maker->input = PyUnicode_InternFromString("wsgi.input")) ||
@@ -325,7 +323,7 @@ wsgi__environ_free(wsgi__environ *maker)
 {
     if (!maker)
         return;
-    for (size_t i = 0; i < COUNT(maker->entries); i++)
+    for (size_t i = 0; i < WSGI__COUNT(maker->entries); i++)
         entry_clear(&maker->entries[i]);
     Py_CLEAR(maker->template);
     Py_CLEAR(maker->url_scheme);
@@ -401,8 +399,9 @@ warn_dropped(wsgi__environ *maker, const wsgi__header *header,
     if (wsgi__buf_escape(&name, header->name) < 0)
         wsgi__buf_puts(&name, "?");
     wsgi__log_printf(log, WSGI_LOG_WARNING,
-                     "request header %s was dropped for the '_' in its name, "
-                     "which cannot be told from '-' in environ; said once",
+                     "request header %s was dropped for the \"_\" in its "
+                     "name, which cannot be told from \"-\" in environ: the "
+                     "client must send \"-\"; said once",
                      wsgi__buf_str(&name));
     wsgi__buf_free(&name);
 }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "python/object.h"
+#include "python/text.h"
 
 /* A line that becomes longer is written in pieces. */
 #define LONGEST_LINE (64 * 1024)
@@ -29,23 +30,6 @@ static const wsgi__log to_stderr = { .level = WSGI_LOG_DEBUG };
 
 /* ---- Lines to the log --------------------------------------------------- */
 
-/* The text is the application's own and may be UTF-8 or have colours, but what
- * ends a string or a line must not do so within an entry. */
-static int
-escape_line(wsgi__buf *out, wsgi__span line)
-{
-    static const char breaks[] = { '\0', '\r', '\v', '\f' };
-    for (size_t i = 0; i < line.len; i++) {
-        wsgi__span c = { line.ptr + i, 1 };
-        int status = memchr(breaks, *c.ptr, sizeof(breaks))
-                         ? wsgi__buf_escape(out, c)
-                         : wsgi__buf_append(out, c.ptr, 1);
-        if (status < 0)
-            return status;
-    }
-    return WSGI_OK;
-}
-
 static void
 log_line(const wsgi__log *log, wsgi__span line)
 {
@@ -53,7 +37,7 @@ log_line(const wsgi__log *log, wsgi__span line)
         line.len--;
     wsgi__buf text;
     wsgi__buf_init(&text, 4 * LONGEST_LINE + 1);
-    if (escape_line(&text, line) < 0)
+    if (wsgi__text_put(&text, line) < 0)
         wsgi__log_write(log, WSGI_LOG_ERROR,
                         "wsgi.errors: a line was lost, out of memory");
     else
@@ -208,9 +192,7 @@ errors_write(PyObject *object, PyObject *text)
             "wsgi.errors.write() needs str, not %.200s: use repr() or "
             ".decode()",
             Py_TYPE(text)->tp_name);
-    /* "backslashreplace" for what UTF-8 cannot say: lone surrogates. */
-    PyObject *utf8 =
-        PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    PyObject *utf8 = wsgi__text_utf8(text);
     if (!utf8)
         return NULL;
     write_text((errors *)object,

@@ -61,7 +61,7 @@ refuse_block(PyObject *block)
     if (PyUnicode_Check(block))
         PyErr_SetString(PyExc_TypeError,
                         "wsgi.file_wrapper: read() of the file gave str, WSGI "
-                        "needs bytes: open it with mode 'rb'");
+                        "needs bytes: open it with mode \"rb\"");
     else
         PyErr_Format(PyExc_TypeError,
                      "wsgi.file_wrapper: read() of the file gave %.200s, WSGI "

@@ -95,13 +95,16 @@ wsgi__gil_forget(wsgi__gil *gil)
 {
     assert(gil->depth == 0);
     if (gil->state && gil->thread == this_thread() && Py_IsInitialized()) {
-        bool held = wsgi__gil_held();
+        bool held = wsgi__gil_held() && PyThreadState_Get() == gil->state;
+        /* That of a sub-interpreter, perhaps. */
+        void *other = held ? NULL : wsgi__gil_pause();
         if (!held)
             PyEval_RestoreThread(gil->state);
         /* Deletes the state unless the host counts on it as well. */
         PyGILState_Release(held ? PyGILState_LOCKED : PyGILState_UNLOCKED);
+        wsgi__gil_resume(other);
     }
-    memset(gil, 0, sizeof *gil);
+    memset(gil, 0, sizeof(*gil));
 }
 
 void *

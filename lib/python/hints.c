@@ -114,18 +114,40 @@ first_part(PyObject *name)
     return PyUnicode_Substring(name, 0, dot < 0 ? len : dot);
 }
 
+/* The module `part` of name is there: a dot is easily written for the colon. */
+static void
+append_there(wsgi__buf *out, PyObject *name, PyObject *part)
+{
+    Py_ssize_t len = PyUnicode_GET_LENGTH(part);
+    PyObject *rest =
+        PyUnicode_Substring(name, len + 1, PyUnicode_GET_LENGTH(name));
+    wsgi__buf_puts(out, "\nThere is a \"");
+    wsgi__text_str(out, part);
+    wsgi__buf_puts(out, "\" in the current directory");
+    if (rest && PyUnicode_GET_LENGTH(rest) > 0) {
+        wsgi__buf_puts(out, ": did you mean \"");
+        wsgi__text_str(out, part);
+        wsgi__buf_puts(out, ":");
+        wsgi__text_str(out, rest);
+        wsgi__buf_puts(out, "\"?");
+    } else {
+        wsgi__buf_puts(out, ".");
+    }
+    PyErr_Clear();
+    Py_XDECREF(rest);
+}
+
 /* Steals names, which may be NULL with an exception set. */
 static void
-append_near_modules(wsgi__buf *out, PyObject *name, PyObject *names)
+append_near_modules(wsgi__buf *out, PyObject *name, PyObject *part,
+                    PyObject *names)
 {
-    int is_there = names ? PySequence_Contains(names, name) : 0;
+    int is_there = names ? PySequence_Contains(names, part) : 0;
     if (is_there > 0) {
-        wsgi__buf_puts(out, "\nThere is a \"");
-        wsgi__text_str(out, name);
-        wsgi__buf_puts(out, "\" in the current directory.");
+        append_there(out, name, part);
         Py_DECREF(names);
     } else {
-        append_near(out, name, names);
+        append_near(out, part, names);
     }
 }
 
@@ -141,12 +163,64 @@ wsgi__hints_near_modules(wsgi__buf *out, PyObject *name)
         Py_XSETREF(folders, Py_BuildValue("[N]", current_folder()));
         Py_XSETREF(prefix, PyUnicode_FromString(""));
         if (part && folders && prefix)
-            append_near_modules(out, part, modules_in(folders, prefix));
+            append_near_modules(out, name, part, modules_in(folders, prefix));
     }
     PyErr_Clear();
     Py_XDECREF(part);
     Py_XDECREF(folders);
     Py_XDECREF(prefix);
+}
+
+/* The paths like "FOLDER/" + path + suffix; NULL with an exception set. */
+static PyObject *
+paths_below(PyObject *path, const char *suffix)
+{
+    PyObject *escaped = call("glob", "escape", "(O)", path);
+    PyObject *pattern =
+        escaped ? PyUnicode_FromFormat("*/%U%s", escaped, suffix) : NULL;
+    PyObject *found = pattern ? call("glob", "glob", "(O)", pattern) : NULL;
+    Py_XDECREF(pattern);
+    Py_XDECREF(escaped);
+    return found;
+}
+
+/* path: "backend/shop.py" */
+static void
+append_below(wsgi__buf *out, PyObject *path)
+{
+    Py_ssize_t len = PyUnicode_GET_LENGTH(path);
+    Py_ssize_t slash = PyUnicode_FindChar(path, '/', 0, len, 1);
+    PyObject *below = PyUnicode_Substring(path, 0, slash < 0 ? len : slash);
+    if (below) {
+        wsgi__buf_puts(out, "\nThere is \"");
+        wsgi__text_str(out, path);
+        wsgi__buf_puts(out, "\": start in its folder (wsgid --chdir ");
+        wsgi__text_str(out, below);
+        wsgi__buf_puts(out, "), or put that on sys.path (--pythonpath ");
+        wsgi__text_str(out, below);
+        wsgi__buf_puts(out, ").");
+    }
+    PyErr_Clear();
+    Py_XDECREF(below);
+}
+
+void
+wsgi__hints_below(wsgi__buf *out, PyObject *name)
+{
+    static const char *const suffixes[] = { ".py", "/__init__.py" };
+    PyObject *path = PyObject_CallMethod(name, "replace", "ss", ".", "/");
+
+    for (size_t i = 0; path && i < sizeof suffixes / sizeof *suffixes; i++) {
+        PyObject *found = paths_below(path, suffixes[i]);
+        bool any = found && PyList_Check(found) && PyList_GET_SIZE(found) > 0;
+        if (any)
+            append_below(out, PyList_GET_ITEM(found, 0));
+        Py_XDECREF(found);
+        if (any)
+            break;
+    }
+    PyErr_Clear();
+    Py_XDECREF(path);
 }
 
 void
@@ -232,6 +306,57 @@ wsgi__hints_near_attributes(wsgi__buf *out, PyObject *object, PyObject *name)
 {
     append_near(out, name, PyObject_Dir(object));
     append_submodule(out, object, name);
+}
+
+/* Whether the current directory has another file of that name. */
+static bool
+hides_another(PyObject *file)
+{
+    PyObject *base = call("os.path", "basename", "(O)", file);
+    PyObject *same =
+        base ? call("os.path", "samefile", "(OO)", base, file) : NULL;
+    bool result = same == Py_False; /* NULL when there is none */
+    PyErr_Clear();
+    Py_XDECREF(same);
+    Py_XDECREF(base);
+    return result;
+}
+
+void
+wsgi__hints_origin(wsgi__buf *out, PyObject *module)
+{
+    PyObject *file = PyModule_Check(module)
+                         ? PyObject_GetAttrString(module, "__file__")
+                         : NULL;
+    if (file && PyUnicode_Check(file)) {
+        wsgi__buf_puts(out, "\nIt was imported from ");
+        wsgi__text_str(out, file);
+        wsgi__buf_puts(out, hides_another(file)
+                                ? ", which hides the one in the current "
+                                  "directory: give yours another name."
+                                : ".");
+    }
+    PyErr_Clear();
+    Py_XDECREF(file);
+}
+
+void
+wsgi__hints_submodules(wsgi__buf *out, PyObject *module)
+{
+    const char *name =
+        PyModule_Check(module) ? PyModule_GetName(module) : NULL;
+    PyObject *folders =
+        name ? PyObject_GetAttrString(module, "__path__") : NULL;
+    PyObject *prefix = folders ? PyUnicode_FromFormat("%s.", name) : NULL;
+    PyObject *list = prefix ? modules_in(folders, prefix) : NULL;
+    if (list && PyList_GET_SIZE(list) > 0) {
+        append_names(out, list, "\nModules of this package: ");
+        wsgi__buf_puts(out, ".");
+    }
+    PyErr_Clear();
+    Py_XDECREF(list);
+    Py_XDECREF(prefix);
+    Py_XDECREF(folders);
 }
 
 /* 1, 0, or -1 with an exception set. */

@@ -18,6 +18,9 @@
  * name is compared where it ends: within its package, if that was imported. */
 void wsgi__hints_near_modules(wsgi__buf *out, PyObject *name);
 
+/* The module in a folder of the current directory, and how to get there. */
+void wsgi__hints_below(wsgi__buf *out, PyObject *name);
+
 /* "Did you mean ...?" among the files of the folder. */
 void wsgi__hints_near_files(wsgi__buf *out, PyObject *folder, PyObject *path);
 
@@ -29,6 +32,13 @@ void wsgi__hints_search_path(wsgi__buf *out);
  * submodule of that name. */
 void wsgi__hints_near_attributes(wsgi__buf *out, PyObject *object,
                                  PyObject *name);
+
+/* The file that the module came from, and the one of the same name in the current
+ * directory that it hides. */
+void wsgi__hints_origin(wsgi__buf *out, PyObject *module);
+
+/* The modules in a package. */
+void wsgi__hints_submodules(wsgi__buf *out, PyObject *module);
 
 /* The public callables that a module or class has. */
 void wsgi__hints_callables(wsgi__buf *out, PyObject *object);

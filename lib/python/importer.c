@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "python/callable.h"
 #include "python/compat.h"
 #include "python/hints.h"
@@ -40,6 +41,8 @@ fail_attribute(wsgi__loading *loading, PyObject *object, PyObject *name)
     wsgi__buf_puts(loading->error, "\".");
     wsgi__hints_near_attributes(loading->error, object, name);
     wsgi__hints_callables(loading->error, object);
+    wsgi__hints_submodules(loading->error, object);
+    wsgi__hints_origin(loading->error, object);
     return WSGI_ERR_APP_MISSING;
 }
 
@@ -83,7 +86,7 @@ get_usual(wsgi__loading *loading, PyObject **object)
 {
     static const char *const usual[] = { "application", "app" };
 
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
+    for (size_t i = 0; i < WSGI__COUNT(usual); i++) {
         int has = PyObject_HasAttrString(*object, usual[i]);
         if (has)
             return step(loading, object, wsgi__span_of(usual[i]));
@@ -92,6 +95,8 @@ get_usual(wsgi__loading *loading, PyObject **object)
         loading, "the module has neither \"application\" nor \"app\": write "
                  "\"module:callable\".");
     wsgi__hints_callables(loading->error, *object);
+    wsgi__hints_submodules(loading->error, *object);
+    wsgi__hints_origin(loading->error, *object);
     Py_CLEAR(*object);
     return WSGI_ERR_APP_MISSING;
 }

@@ -22,8 +22,7 @@
  * where the module itself is not found the current directory, sys.path and near
  * names; WSGI_ERR_APP_MISSING with near names; WSGI_ERR_APP_TYPE with what it
  * is, when it is not callable or sure to fail in every request (async, or not
- * to be called with two arguments);
- * WSGI_ERR_INVALID for a text that is no specification. */
+ * to be called with two arguments); WSGI_ERR_INVALID for a text that is no specification. */
 int wsgi__importer_load(const char *spec, bool factory, PyObject **app,
                         wsgi__buf *error);
 

@@ -4,8 +4,8 @@
 #include <structmember.h>
 
 #include "base/mem.h"
-#include "python/object.h"
 #include "python/gil.h"
+#include "python/object.h"
 
 /* A file is looked through in pieces of this size for line ends. */
 #define WINDOW (64 * 1024)

@@ -243,13 +243,13 @@ read_config(const wsgi_python_config *from, wsgi_python_config *config,
     *config = (wsgi_python_config)WSGI_PYTHON_CONFIG_INIT;
     if (!from)
         return WSGI_OK;
-    if (from->size < sizeof from->size)
+    if (from->size < sizeof(from->size))
         return fail(error, WSGI_ERR_INVALID,
                     "wsgi_python_config.size is %zu: start from "
                     "WSGI_PYTHON_CONFIG_INIT",
                     from->size);
     memcpy(config, from,
-           from->size < sizeof *config ? from->size : sizeof *config);
+           from->size < sizeof(*config) ? from->size : sizeof(*config));
     return WSGI_OK;
 }
 

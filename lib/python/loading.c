@@ -4,6 +4,7 @@
 
 #include <wsgi/wsgi.h>
 
+#include "base/macros.h"
 #include "python/compat.h"
 #include "python/text.h"
 #include "python/traceback.h"
@@ -23,7 +24,8 @@ static const advice advices[] = {
       "instead, as \"package.module:callable\", with the folder that the "
       "package is in as the current directory." },
     { &PyExc_ModuleNotFoundError, "No module named",
-      "It was found, but what it imports was not: is it installed in this "
+      "The application was found, but what it imports was not: is it "
+      "installed in this "
       "Python, or in a virtual environment that is not in use here?" },
 };
 
@@ -45,7 +47,7 @@ fits(const advice *row, PyObject *raised)
 static const char *
 advice_for(PyObject *raised)
 {
-    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+    for (size_t i = 0; i < WSGI__COUNT(advices); i++)
         if (fits(&advices[i], raised))
             return advices[i].text;
     return NULL;

@@ -59,6 +59,7 @@ tell_not_found(wsgi__loading *loading, PyObject *name, PyObject *raised)
     wsgi__buf_puts(loading->error, "\" was not found.\n");
     wsgi__text_str(loading->error, raised);
     wsgi__hints_near_modules(loading->error, name);
+    wsgi__hints_below(loading->error, name);
     if (has_char(name, '-'))
         wsgi__buf_puts(loading->error,
                        "\nNames of modules have \"_\" where names of "

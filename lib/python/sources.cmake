@@ -3,6 +3,7 @@ target_sources(wsgi_objects PRIVATE
   python/appspec.c
   python/call.c
   python/callable.c
+  python/child.c
   python/environ.c
   python/errors.c
   python/file_wrapper.c

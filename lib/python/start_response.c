@@ -48,7 +48,7 @@ check_status(PyObject *status, wsgi__response *out)
 {
     if (!PyUnicode_Check(status)) {
         PyErr_Format(PyExc_TypeError,
-                     "start_response() status must be str such as '200 OK', "
+                     "start_response() status must be str such as \"200 OK\", "
                      "not %.200s",
                      Py_TYPE(status)->tp_name);
         return -1;
@@ -72,8 +72,13 @@ refuse_type(const char *what, PyObject *name, PyObject *value)
     if (PyBytes_Check(value))
         PyErr_Format(PyExc_TypeError,
                      "header " SHOWN " has %s " SHOWN
-                     " of type bytes; WSGI needs str: .decode('latin-1')",
+                     " of type bytes; WSGI needs str: .decode(\"latin-1\")",
                      name, shown, value);
+    else if (value == Py_None)
+        PyErr_Format(PyExc_TypeError,
+                     "header " SHOWN " has %s None; WSGI needs str: leave the "
+                     "header out",
+                     name, shown);
     else
         PyErr_Format(PyExc_TypeError,
                      "header " SHOWN " has %s " SHOWN
@@ -123,7 +128,7 @@ check_pair(PyObject *pair, Py_ssize_t number, wsgi__header *out)
         PyErr_Format(PyExc_TypeError,
                      "start_response() headers must be a list of "
                      "(name, value) tuples, item %zd is " SHOWN
-                     " of type %.200s",
+                     " of type %.200s: write (name, value)",
                      number, pair, Py_TYPE(pair)->tp_name);
         return -1;
     }
@@ -221,10 +226,13 @@ static int
 check_pairs(PyObject *headers, block *counted)
 {
     for (size_t i = 0; i < counted->n_headers; i++) {
-        PyObject *pair =
-            PySequence_Fast_GET_ITEM(headers, (Py_ssize_t)i); /* Borrowed. */
+        PyObject *pair = PySequence_Fast_GET_ITEM(headers, (Py_ssize_t)i);
         wsgi__header *header = &counted->headers[i];
-        if (check_pair(pair, (Py_ssize_t)i, header) < 0)
+        /* The repr() of an object in a message may empty the list. */
+        Py_INCREF(pair);
+        int failed = check_pair(pair, (Py_ssize_t)i, header);
+        Py_DECREF(pair);
+        if (failed)
             return -1;
         if (!count(counted, header->name.len) ||
             !count(counted, header->value.len)) {
@@ -379,7 +387,7 @@ check_order(start_response *self, PyObject *exc_info)
     case ENDED:
         PyErr_SetString(PyExc_RuntimeError,
                         "start_response() was called after its request had "
-                        "ended");
+                        "ended: call it while the application runs");
         return -1;
     }
     PyErr_SetString(PyExc_AssertionError,
@@ -437,7 +445,8 @@ give_to_sink(start_response *self, PyObject *bytes)
 {
     if (self->state == ENDED || !self->sink) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "write() was called after its request had ended");
+                        "write() was called after its request had ended: "
+                        "call it while the application runs");
         return -1;
     }
     if (PyBytes_GET_SIZE(bytes) == 0)
@@ -537,7 +546,7 @@ wsgi__start_response_final(PyObject *object)
     if (self->state == OPEN) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the application did not call start_response() before "
-                        "its body: start_response('200 OK', headers)");
+                        "its body: start_response(\"200 OK\", headers)");
         return -1;
     }
     if (self->state == STARTED)

@@ -31,13 +31,12 @@ append_formatted(wsgi__buf *out, PyObject *raised)
     PyObject *lines = formatted_lines(raised);
     PyObject *nothing = lines ? PyUnicode_FromString("") : NULL;
     PyObject *text = nothing ? PyUnicode_Join(nothing, lines) : NULL;
-    PyObject *bytes =
-        text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace")
-             : NULL;
+    PyObject *bytes = text ? wsgi__text_utf8(text) : NULL;
     int status = WSGI_ERR_NOMEM;
     if (bytes)
-        status = wsgi__buf_append(out, PyBytes_AS_STRING(bytes),
-                                  (size_t)PyBytes_GET_SIZE(bytes));
+        status = wsgi__text_put(
+            out, (wsgi__span){ PyBytes_AS_STRING(bytes),
+                               (size_t)PyBytes_GET_SIZE(bytes) });
     PyErr_Clear();
     Py_XDECREF(bytes);
     Py_XDECREF(text);

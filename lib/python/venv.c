@@ -42,7 +42,7 @@ parse_version(wsgi__span text)
 {
     char digits[32];
     version v = { 0, 0 };
-    if (text.len >= sizeof digits)
+    if (text.len >= sizeof(digits))
         return v;
     memcpy(digits, text.ptr, text.len);
     digits[text.len] = '\0';
@@ -73,7 +73,7 @@ read_version(FILE *file)
     char line[MAX_LINE];
     wsgi__span value;
     version found = { 0, 0 };
-    while (!is_known(found) && fgets(line, sizeof line, file))
+    while (!is_known(found) && fgets(line, sizeof(line), file))
         if (line_is(line, "version_info", &value) ||
             line_is(line, "version", &value))
             found = parse_version(value);
@@ -143,7 +143,7 @@ check_lib(const char *folder, wsgi__buf *path, wsgi__buf *reason)
     if (is_folder(path->data))
         return WSGI_OK;
     char why[64];
-    snprintf(why, sizeof why, "lib/python%d.%d is missing", v.major, v.minor);
+    snprintf(why, sizeof(why), "lib/python%d.%d is missing", v.major, v.minor);
     path->data[strlen(folder) + strlen("/lib")] = '\0';
     version theirs = version_in(path->data);
     return is_known(theirs) ? refuse_version(folder, theirs, reason)

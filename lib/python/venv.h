@@ -8,8 +8,9 @@
 #include "base/buf.h"
 
 /* WSGI_OK; WSGI_ERR_PYTHON when it is none, or belongs to another version of
- * Python than the one compiled against: `reason` then names the folder, both
- * versions and the remedy in one line.  WSGI_ERR_NOMEM. */
+ * Python than the one compiled against: `reason`, which is empty before, then
+ * names the folder, both versions and the remedy in one line.
+ * WSGI_ERR_NOMEM. */
 int wsgi__venv_check(const char *folder, wsgi__buf *reason);
 
 #endif

@@ -1,8 +1,6 @@
 #include "server/answer.h"
 
-/* Blocks up to this size are copied, so that many small ones leave in one
- * write; larger ones are lent by their owner. */
-#define COPY_UP_TO ((size_t)64 * 1024)
+#include <stdio.h>
 
 static wsgi__span
 date_now(char date[WSGI__DATE_LEN + 1])
@@ -35,7 +33,7 @@ static int
 put_block(wsgi__exchange *x, wsgi__chunk *chunk, size_t len, bool spills,
           wsgi__outq *out)
 {
-    if (spills || len <= COPY_UP_TO || !chunk->release)
+    if (spills || len < WSGI__LEND_FROM || !chunk->release)
         return put(x, (wsgi__span){ chunk->data, len }, spills, out);
     int status =
         wsgi__outq_lend(out, chunk->data, len, chunk->release, chunk->owner);
@@ -75,10 +73,29 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
         return status;
     x->code = res->code;
     wsgi__span head = wsgi__buf_span(style->scratch);
-    if (style
-            ->keep_head) /* a log record without fields is no reason to fail */
+    /* A log record without fields is no reason to fail. */
+    if (style->keep_head)
         wsgi__buf_append(&x->head, head.ptr, head.len);
     return wsgi__outq_copy(out, head.ptr, head.len);
+}
+
+static void
+log_length(const wsgi__exchange *x, const wsgi__log *log, const char *gave,
+           const char *outcome)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    wsgi__buf target;
+
+    wsgi__buf_init(&target, (size_t)8 * 1024);
+    wsgi__buf_escape(&target, req->target);
+    wsgi__log_printf(log, WSGI_LOG_ERROR,
+                     "Error handling request %.*s %s: the application gave "
+                     "%s its Content-Length of %lld, %s: count bytes, not "
+                     "characters, or leave the header out",
+                     (int)req->method.len, req->method.ptr,
+                     wsgi__buf_str(&target), gave, (long long)x->plan.length,
+                     outcome);
+    wsgi__buf_free(&target);
 }
 
 /* How much of len bytes is wanted still (RFC 9110 8.6: never more than was
@@ -91,10 +108,7 @@ wanted(wsgi__exchange *x, uint64_t len, const wsgi__log *log)
     if (len <= (uint64_t)x->left)
         return len;
     x->abandoned = true;
-    wsgi__log_printf(log, WSGI_LOG_ERROR,
-                     "the application gave more bytes than its Content-Length "
-                     "of %lld; the rest is cut off",
-                     (long long)x->plan.length);
+    log_length(x, log, "more bytes than", "the rest is cut off");
     return (uint64_t)x->left;
 }
 
@@ -177,10 +191,10 @@ wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
     }
     if (x->left > 0) {
         x->plan.keep_alive = false;
-        wsgi__log_printf(style->log, WSGI_LOG_ERROR,
-                         "the application gave %lld bytes fewer than its "
-                         "Content-Length of %lld; the connection is closed",
-                         (long long)x->left, (long long)x->plan.length);
+        char fewer[64];
+        snprintf(fewer, sizeof(fewer), "%lld bytes fewer than",
+                 (long long)x->left);
+        log_length(x, style->log, fewer, "the connection is closed");
     }
     if (x->plan.framing == WSGI__FRAME_CHUNKED)
         return put(x, WSGI__LAST_CHUNK, false, out);

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/mem.h"
+#include "base/macros.h"
 
 /* Of one connection in one turn, so that an upload leaves time for others. */
 #define READS_PER_EVENT 8
@@ -17,12 +17,19 @@
 
 static void on_ready(wsgi__io *io, unsigned events);
 static void on_expired(wsgi__timer *timer);
+static void await_turn(wsgi__conn *conn);
 static void next_request(wsgi__conn *conn);
 
 static const wsgi__job_events job_events;
 
-#define CONN_OF(member_ptr, member)                                           \
-    ((wsgi__conn *)(void *)((char *)(member_ptr)-offsetof(wsgi__conn, member)))
+#define CONN_OF(member_ptr, member) WSGI__OWNER(member_ptr, wsgi__conn, member)
+
+/* For messages: a client on a Unix socket has no address. */
+static const char *
+peer_name(const wsgi__conn *conn)
+{
+    return *conn->peer.host ? conn->peer.host : "unix:";
+}
 
 /* ---- Trace -------------------------------------------------------------- */
 
@@ -229,20 +236,22 @@ log_write_failure(const wsgi__conn *conn, int result)
                          "connection is closed");
     else /* the client left: not worth more */
         wsgi__log_printf(log, WSGI_LOG_DEBUG, "cannot write to %s: %s",
-                         conn->peer.host, strerror(errno));
+                         peer_name(conn), strerror(errno));
 }
 
-/* Waits for room in the socket.  Between two requests that is an addition to
- * reading, otherwise a state. */
+/* Waits for room in the socket, even with a pipelined request half read: the
+ * end of the input, or its deadline, would close the connection under the
+ * answers before it. */
 static void
 await_room(wsgi__conn *conn, bool progress)
 {
     /* In the run phase the loop's clock is as old as the application's call. */
     wsgi__loop_refresh(conn->set->loop);
-    if (is_reading(conn))
-        watch(conn, WSGI__READ | WSGI__WRITE);
-    else if (conn->state != WSGI__CONN_WRITE || progress)
-        enter(conn, WSGI__CONN_WRITE);
+    if (conn->state != WSGI__CONN_WRITE)
+        conn->drained = conn->state;
+    else if (!progress)
+        return;
+    enter(conn, WSGI__CONN_WRITE);
 }
 
 /* Hands the kernel what it takes.  May close. */
@@ -278,6 +287,19 @@ finish(wsgi__conn *conn)
         linger(conn);
 }
 
+/* Goes on with the request that was being read. */
+static void
+read_on(wsgi__conn *conn)
+{
+    enter(conn, conn->drained);
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    if (conn->parsed < conn->input.len)
+        await_turn(conn);
+    if (conn->set->draining)
+        wsgi__conn_drain(conn);
+}
+
 /* The output is with the kernel: what is next? */
 static void
 settle(wsgi__conn *conn)
@@ -285,11 +307,11 @@ settle(wsgi__conn *conn)
     wsgi__conns *set = conn->set;
     wsgi__exchange *x = conn->x;
 
-    if (is_reading(conn)) {
-        watch(conn, WSGI__READ);
+    if (conn->state == WSGI__CONN_WRITE && conn->drained != WSGI__CONN_RUN) {
+        read_on(conn);
         return;
     }
-    if (!x) /* LINGER */
+    if (!x || is_reading(conn)) /* no x: LINGER */
         return;
     if (!x->complete) {
         if (conn->state == WSGI__CONN_WRITE)
@@ -325,12 +347,15 @@ log_refusal(const wsgi__conn *conn, int code, const char *reason)
     if (!wsgi__log_wants(log, WSGI_LOG_INFO))
         return;
     wsgi__buf_init(&text, (size_t)8 * 1024);
-    wsgi__buf_escape(&text, req->method);
-    wsgi__buf_puts(&text, " ");
-    wsgi__buf_escape(&text, req->target);
-    wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s (%s)", code,
-                     wsgi__response_phrase(code),
-                     *conn->peer.host ? conn->peer.host : "unix:",
+    if (req->method.len) {
+        wsgi__buf_puts(&text, " (");
+        wsgi__buf_escape(&text, req->method);
+        wsgi__buf_puts(&text, req->target.len ? " " : "");
+        wsgi__buf_escape(&text, req->target);
+        wsgi__buf_puts(&text, ")");
+    }
+    wsgi__log_printf(log, WSGI_LOG_INFO, "%d %s to %s: %s%s", code,
+                     wsgi__response_phrase(code), peer_name(conn),
                      reason ? reason : "", wsgi__buf_str(&text));
     wsgi__buf_free(&text);
 }
@@ -612,10 +637,7 @@ wsgi__conn_continue(wsgi__conn *conn)
 static wsgi__conn *
 conn_of(wsgi__job *job)
 {
-    wsgi__exchange *x =
-        (wsgi__exchange *)(void *)((char *)job -
-                                   offsetof(wsgi__exchange, job));
-    return x->conn;
+    return WSGI__OWNER(job, wsgi__exchange, job)->conn;
 }
 
 /* Whether an answer could be queued; else the connection is closed. */
@@ -723,7 +745,10 @@ static void
 on_ready(wsgi__io *io, unsigned events)
 {
     wsgi__conn *conn = CONN_OF(io, io);
-    if (events & WSGI__HANGUP) {
+    /* Closing a Unix socket over unread bytes resets it, and the answer is
+     * lost: what lingers is read to its end. */
+    bool last_bytes = conn->state == WSGI__CONN_LINGER && events & WSGI__READ;
+    if (events & WSGI__HANGUP && !last_bytes) {
         trace_text(conn, "the client is gone");
         wsgi__conn_close(conn);
         return;
@@ -749,14 +774,31 @@ on_ready(wsgi__io *io, unsigned events)
     }
 }
 
+/* After a long call of the application more is ready than the loop fetches in
+ * one turn, and deadlines are over: whether bytes came, or can go, since. */
+static bool
+has_moved(wsgi__conn *conn)
+{
+    if (is_reading(conn))
+        on_readable(conn);
+    else if (conn->state == WSGI__CONN_WRITE)
+        wsgi__conn_flush(conn);
+    return wsgi__timer_armed(&conn->timer) || deadline(conn) == 0;
+}
+
 static void
 on_expired(wsgi__timer *timer)
 {
     wsgi__conn *conn = CONN_OF(timer, timer);
+    if (has_moved(conn))
+        return;
     switch (conn->state) {
     case WSGI__CONN_HEAD:
+        /* A request that crosses the close would be answered by a reset if
+         * the socket were gone.  A proxy that reads a plain end instead sends
+         * it again on another connection. */
         if (is_idle(conn))
-            wsgi__conn_close(conn);
+            linger(conn);
         else
             refuse(conn, 408, "the request head took too long");
         break;
@@ -767,7 +809,7 @@ on_expired(wsgi__timer *timer)
         wsgi__log_printf(conn->set->log, WSGI_LOG_INFO,
                          "%s stopped reading its response; the connection is "
                          "closed",
-                         *conn->peer.host ? conn->peer.host : "unix:");
+                         peer_name(conn));
         wsgi__conn_close(conn);
         break;
     case WSGI__CONN_LINGER:

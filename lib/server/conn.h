@@ -10,12 +10,12 @@
 /*
  *   state   | watches        | deadline            | leaves to
  *   --------+----------------+---------------------+--------------------------
- *   HEAD    | read           | header, or          | BODY, RUN; WRITE with 4xx
- *           |                | keep-alive if idle  |
+ *   HEAD    | read           | header, or          | BODY, RUN; WRITE with 4xx,
+ *           |                | keep-alive if idle  | LINGER
  *   BODY    | read           | body                | RUN; WRITE with 4xx
  *   RUN     | as before *    | -                   | WRITE, HEAD, LINGER
- *   WRITE   | write          | write               | RUN (drained, more to
- *           |                |                     | come), HEAD, LINGER
+ *   WRITE   | write          | write               | where it came from, once
+ *           |                |                     | drained: RUN, HEAD, BODY
  *   LINGER  | read, drops    | 2 s                 | CLOSED
  *   CLOSED  | -              | -                   | freed without a job
  *
@@ -48,8 +48,9 @@ struct wsgi__conn {
     uint32_t n_requests;
     uint32_t lingered; /* bytes dropped in LINGER */
     wsgi__conn_state state;
-    bool unflushed, waiting; /* is in that list of the set */
-    bool dead;               /* is in the list of the dead */
+    wsgi__conn_state drained; /* what WRITE goes back to */
+    bool unflushed, waiting;  /* is in that list of the set */
+    bool dead;                /* is in the list of the dead */
     wsgi__endpoint peer, self;
 };
 

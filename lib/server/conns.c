@@ -48,14 +48,10 @@ wsgi__exchange *
 wsgi__conns_take_exchange(wsgi__conns *set)
 {
     wsgi__exchange *x = set->spare;
-    if (x) {
-        set->spare = x->next;
-        set->n_spare--;
-    } else {
-        x = wsgi__exchange_new(&set->limits, set->body_in_memory);
-    }
-    if (x)
-        wsgi__exchange_reset(x);
+    if (!x)
+        return wsgi__exchange_new(&set->limits, set->body_in_memory);
+    set->spare = x->next;
+    set->n_spare--;
     return x;
 }
 

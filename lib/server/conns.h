@@ -56,7 +56,8 @@ typedef struct wsgi__conns {
 int wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop,
                      wsgi__executor *executor, const wsgi__log *log);
 
-/* Closes every connection; jobs must be over: see wsgi__conns_close_all(). */
+/* Closes what is open still and frees the rest.  Jobs are over before: first
+ * wsgi__conns_close_all(), then the executor until nothing is ready. */
 void wsgi__conns_free(wsgi__conns *set);
 
 /* Takes an accepted socket over, whatever the result.  peer is copied;

@@ -20,6 +20,7 @@ wsgi__exchange_new(const wsgi__parser_limits *limits, size_t body_in_memory)
     wsgi__body_init(&x->body, body_in_memory);
     wsgi__body_init(&x->spill, 0);
     wsgi__buf_init(&x->head, LONGEST_HEAD_COPY);
+    x->left = -1;
     return x;
 }
 

@@ -37,7 +37,7 @@ typedef struct wsgi__exchange {
     bool streams;   /* its blocks are handed to the kernel one by one */
 } wsgi__exchange;
 
-/* NULL when out of memory. */
+/* As reset leaves it.  NULL when out of memory. */
 wsgi__exchange *wsgi__exchange_new(const wsgi__parser_limits *limits,
                                    size_t body_in_memory);
 void wsgi__exchange_free(wsgi__exchange *x);

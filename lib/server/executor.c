@@ -3,9 +3,12 @@
 
 #include "server/executor.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/mem.h"
+#include "python/child.h"
 #include "python/gil.h"
 #include "python/traceback.h"
 
@@ -14,9 +17,9 @@
 #define JOBS_PER_TURN 64
 #define STEPS_PER_TURN 16
 
-/* Larger blocks are lent to the output, smaller ones are copied: a copy of
- * this size costs less than the bookkeeping of a loan. */
-#define LEND_FROM ((size_t)64 * 1024)
+/* When they are not: what is answered has to leave before others, who are no
+ * faster, have their turn. */
+#define LONGEST_RUN_NS (2 * 1000 * 1000)
 
 #define LONGEST_TRACEBACK ((size_t)256 * 1024)
 
@@ -34,6 +37,7 @@ typedef struct executor {
     wsgi__gil gil;
     wsgi__job *first, *last; /* the queue of ready jobs */
     wsgi__job *current;      /* is being advanced, and is not in the queue */
+    unsigned forks;          /* of n_forks, when the run phase began */
     /* Loans that came back.  Whoever writes pushes without the GIL, the next
      * holder of the GIL takes all: a stack without a lock. */
     _Atomic(loan *) returned;
@@ -106,11 +110,11 @@ settle_loans(executor *ex)
     }
 }
 
-/* Steals the reference to bytes if the chunk is taken. */
+/* The loan has the reference to bytes once the chunk is taken. */
 static void
 offer_loan(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
 {
-    if (chunk->len < LEND_FROM)
+    if (chunk->len < WSGI__LEND_FROM)
         return;
     loan *l = wsgi__mem_alloc(sizeof(*l));
     if (!l)
@@ -122,6 +126,15 @@ offer_loan(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
 
 /* ---- Reporting ---------------------------------------------------------- */
 
+static void
+put_request(wsgi__buf *text, const wsgi__job *job)
+{
+    wsgi__buf_puts(text, " ");
+    wsgi__buf_escape(text, job->req->method);
+    wsgi__buf_puts(text, " ");
+    wsgi__buf_escape(text, job->req->target);
+}
+
 /* Takes the exception that is set to the log. */
 static void
 log_exception(const executor *ex, const wsgi__job *job, const char *what)
@@ -129,15 +142,59 @@ log_exception(const executor *ex, const wsgi__job *job, const char *what)
     wsgi__buf text;
     wsgi__buf_init(&text, LONGEST_TRACEBACK);
     wsgi__buf_puts(&text, what);
-    wsgi__buf_puts(&text, " ");
-    wsgi__buf_escape(&text, job->req->method);
-    wsgi__buf_puts(&text, " ");
-    wsgi__buf_escape(&text, job->req->target);
+    put_request(&text, job);
     wsgi__buf_puts(&text, "\n");
     wsgi__traceback_take(&text);
     wsgi__log_write(ex->log, WSGI_LOG_ERROR, wsgi__buf_str(&text));
     wsgi__buf_free(&text);
 }
+
+/* ---- Forks -------------------------------------------------------------- */
+
+/* Forks between this process and the one that loaded the library.  Asking is
+ * free; getpid() is a system call for every step. */
+static volatile unsigned n_forks;
+
+static void
+count_fork(void)
+{
+    n_forks++;
+}
+
+static void
+count_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* Whether the application forked since the run phase began, and this is the
+ * new process. */
+static bool
+is_child(const executor *ex)
+{
+    return ex->forks != n_forks;
+}
+
+/* Ends this process if it is one that the application forked: what came back
+ * here is of no use, the parent answers the request.  An exception may be
+ * set. */
+static void
+stay_parent(const executor *ex, const wsgi__job *job)
+{
+    if (!is_child(ex))
+        return;
+    int status = PyErr_Occurred() ? wsgi__child_status() : -1;
+    if (status >= 0)
+        wsgi__child_exit(status);
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the application returned; a child ends with "
+                        "os._exit() or sys.exit()");
+    log_exception(ex, job, "Error in a process that the application forked:");
+    wsgi__child_exit(1);
+}
+
+/* ---- Output ------------------------------------------------------------- */
 
 static void
 give_head(run *r)
@@ -179,6 +236,18 @@ static int
 sink_write(wsgi__call_sink *sink, PyObject *bytes)
 {
     run *r = (run *)(void *)sink;
+    const char *why = NULL;
+    if (is_child(r->ex))
+        why = "write() was called in a process that the application forked; "
+              "the connection is its parent's";
+    /* From a thread of the application's, while the loop is elsewhere. */
+    else if (r->ex->current != r->job)
+        why = "write() was called while the application was not running; "
+              "call it from there or from the iterable's next()";
+    if (why) {
+        PyErr_SetString(PyExc_RuntimeError, why);
+        return -1;
+    }
     give_head(r);
     if (!r->job->cancelled)
         give_bytes(r, bytes, false, true);
@@ -216,7 +285,9 @@ finish(executor *ex, wsgi__job *job, wsgi__end how)
     run *r = job->run;
     job->events->end(job, how);
     if (r) {
-        if (wsgi__call_close(r->call) < 0)
+        int failed = wsgi__call_close(r->call);
+        stay_parent(ex, job);
+        if (failed)
             log_exception(ex, job, "close() of the response failed:");
         wsgi__call_free(r->call);
         wsgi__mem_free(r);
@@ -240,8 +311,10 @@ static outcome
 step(executor *ex, run *r)
 {
     wsgi__call_chunk chunk;
+    wsgi__step made = wsgi__call_next(r->call, &chunk);
 
-    switch (wsgi__call_next(r->call, &chunk)) {
+    stay_parent(ex, r->job);
+    switch (made) {
     case WSGI__STEP_DATA:
         give_head(r);
         give_bytes(r, chunk.bytes, wsgi__call_is_gathered(r->call), false);
@@ -323,19 +396,31 @@ op_ready(const wsgi__executor *base)
            atomic_load_explicit(&ex->returned, memory_order_relaxed);
 }
 
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static void
 op_run(wsgi__executor *base)
 {
     executor *ex = from_base(base);
     if (!op_ready(base))
         return;
+    int64_t until = now_ns() + LONGEST_RUN_NS;
     wsgi__gil_enter(&ex->gil);
+    ex->forks = n_forks;
     for (int i = 0; i < JOBS_PER_TURN && ex->first; i++) {
         wsgi__job *job = ex->current = dequeue(ex);
         bool more = advance(ex, job);
         ex->current = NULL;
         if (more)
             enqueue(ex, job);
+        if (ex->first && now_ns() > until)
+            break;
     }
     settle_loans(ex);
     wsgi__gil_leave(&ex->gil);
@@ -353,9 +438,11 @@ static const wsgi__executor_ops ops = {
 wsgi__executor *
 wsgi__executor_new(struct wsgi__app *app, const wsgi__log *log)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     executor *ex = wsgi__mem_zero(1, sizeof(*ex));
     if (!ex)
         return NULL;
+    pthread_once(&once, count_forks);
     ex->base.ops = &ops;
     ex->app = app;
     ex->log = log;

@@ -2,126 +2,20 @@
 
 #include <errno.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include "base/mem.h"
+#include "base/macros.h"
+#include "server/accept.h"
 
-/* Connections accepted per event: with more waiting, the loop comes back. */
-#define ACCEPTS_PER_EVENT 64
-
-/* Rounds of run and parse in one turn, for pipelined requests. */
+/* Rounds of run and parse in one turn, for pipelined requests, and how long
+ * their answers may wait for each other. */
 #define ROUNDS_PER_TURN 16
-
-/* How long accepting rests when the machine has no descriptor or memory for a
- * connection.  Trying on at once would spin: the listener stays readable. */
-#define ACCEPT_PAUSE_MS 100u
+#define ROUNDS_MS 2u
 
 /* Descriptors that are not connections: files of the application, spooled
  * bodies, logs. */
 #define RESERVED_FDS 64
 
-/* ---- Accepting ---------------------------------------------------------- */
-
-static void
-accept_more(wsgi_server *server, bool more)
-{
-    unsigned want = more ? WSGI__READ : 0;
-    if (server->accepting == more)
-        return;
-    server->accepting = more;
-    for (size_t i = 0; i < server->n_listeners; i++) {
-        wsgi__io *io = &server->listeners[i]->io;
-        if (!more)
-            wsgi__loop_unwatch(server->loop, io);
-        else if (wsgi__loop_watch(server->loop, io, want) < 0)
-            wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                             "cannot watch %s: %s", server->listeners[i]->text,
-                             strerror(errno));
-    }
-}
-
-static void
-pause_accepting(wsgi_server *server)
-{
-    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                     "cannot accept a connection: %s; trying again in %u ms",
-                     strerror(errno), ACCEPT_PAUSE_MS);
-    accept_more(server, false);
-    wsgi__loop_arm(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
-}
-
-static void
-on_accept_pause_over(wsgi__timer *timer)
-{
-    wsgi_server *server =
-        (wsgi_server *)(void *)((char *)timer -
-                                offsetof(wsgi_server, accept_pause));
-    if (server->phase == WSGI__SERVER_SERVING)
-        accept_more(server, !wsgi__conns_full(&server->conns));
-}
-
-/* Returns whether there may be more. */
-static bool
-accept_one(wsgi_server *server, wsgi__listener *listener)
-{
-    wsgi__endpoint peer;
-    int fd = wsgi__listener_accept(listener, &peer);
-    if (fd < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            pause_accepting(server);
-        return false;
-    }
-    if (wsgi__conns_add(&server->conns, fd, listener, &peer) < 0) {
-        pause_accepting(server);
-        return false;
-    }
-    return !wsgi__conns_full(&server->conns);
-}
-
-static void
-on_connection(wsgi__io *io, unsigned events)
-{
-    wsgi__listener *listener =
-        (wsgi__listener *)(void *)((char *)io - offsetof(wsgi__listener, io));
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++)
-        if (!accept_one(listener->owner, listener))
-            return;
-}
-
-/* After connections have gone, or when the last one was taken. */
-static void
-regulate_accepting(wsgi_server *server)
-{
-    if (server->phase != WSGI__SERVER_SERVING ||
-        wsgi__timer_armed(&server->accept_pause))
-        return;
-    accept_more(server, !wsgi__conns_full(&server->conns));
-}
-
 /* ---- Stopping ----------------------------------------------------------- */
-
-/* Connections that the kernel has established already are served: their
- * clients know nothing of a stop. */
-static void
-empty_accept_queue(wsgi_server *server, wsgi__listener *listener)
-{
-    for (int i = 0; i < 65536; i++)
-        if (!accept_one(server, listener))
-            return;
-}
-
-/* From here on clients are refused by the kernel, and a load balancer or the
- * next server on the same address gets them. */
-static void
-stop_listening(wsgi_server *server)
-{
-    bool ours = server->bound_by == getpid();
-    accept_more(server, false);
-    wsgi__loop_disarm(server->loop, &server->accept_pause);
-    for (size_t i = 0; i < server->n_listeners; i++)
-        wsgi__listener_close(server->listeners[i], ours);
-}
 
 static void
 begin_drain(wsgi_server *server)
@@ -131,9 +25,8 @@ begin_drain(wsgi_server *server)
 
     server->phase = WSGI__SERVER_DRAINING;
     wsgi__conns_drain(&server->conns);
-    for (size_t i = 0; i < server->n_listeners; i++)
-        empty_accept_queue(server, server->listeners[i]);
-    stop_listening(server);
+    wsgi__accept_remaining(server);
+    wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
 }
@@ -141,9 +34,7 @@ begin_drain(wsgi_server *server)
 static void
 on_drain_end(wsgi__timer *timer)
 {
-    wsgi_server *server =
-        (wsgi_server *)(void *)((char *)timer -
-                                offsetof(wsgi_server, drain_end));
+    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, drain_end);
     wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
                      "%zu connections were still busy after the graceful "
                      "timeout; closing them",
@@ -157,7 +48,7 @@ obey_stop(wsgi_server *server)
     switch (atomic_load(&server->stop_asked)) {
     case WSGI__STOP_NOW:
         server->phase = WSGI__SERVER_DRAINING;
-        stop_listening(server);
+        wsgi__accept_end(server);
         wsgi__conns_close_all(&server->conns);
         break;
     case WSGI__STOP_DRAIN:
@@ -202,10 +93,12 @@ most_connections(wsgi_server *server)
                       ? (size_t)files.rlim_cur - RESERVED_FDS
                       : (size_t)files.rlim_cur / 2;
     if (asked > 0 && most > room)
-        wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
-                         "worker-connections is %zu, but the limit of open "
-                         "files (ulimit -n) of %llu allows for %zu",
-                         most, (unsigned long long)files.rlim_cur, room);
+        wsgi__log_printf(
+            &server->log, WSGI_LOG_WARNING,
+            "worker-connections is %zu, but the limit of open "
+            "files (ulimit -n) of %llu allows for %zu: raise that "
+            "limit",
+            most, (unsigned long long)files.rlim_cur, room);
     return most < room ? most : room;
 }
 
@@ -280,11 +173,7 @@ build(wsgi_server *server)
         return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
     configure_conns(server);
     configure_streams(server);
-    for (size_t i = 0; i < server->n_listeners; i++) {
-        server->listeners[i]->owner = server;
-        server->listeners[i]->io.ready = on_connection;
-    }
-    server->accept_pause.expired = on_accept_pause_over;
+    wsgi__accept_init(server);
     server->drain_end.expired = on_drain_end;
     return WSGI_OK;
 }
@@ -295,7 +184,7 @@ wsgi__server_close(wsgi_server *server)
     wsgi__executor *ex = server->executor;
     if (!ex)
         return;
-    stop_listening(server);
+    wsgi__accept_end(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
@@ -327,7 +216,7 @@ wsgi_server_start(wsgi_server *server)
     }
     atomic_store(&server->wake, server->loop);
     server->phase = WSGI__SERVER_SERVING;
-    regulate_accepting(server);
+    wsgi__accept_regulate(server);
     /* A stop that came before there was a loop to wake is not forgotten. */
     if (atomic_load(&server->stop_asked) != WSGI__STOP_NONE)
         wsgi__loop_wake(server->loop);
@@ -341,13 +230,15 @@ static void
 run_ready(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
-    for (int i = 0; i < ROUNDS_PER_TURN; i++) {
+    uint64_t began = wsgi__loop_now(server->loop);
+    bool more = true;
+    for (int i = 0; more && i < ROUNDS_PER_TURN; i++) {
         ex->ops->run(ex);
-        if (!wsgi__conns_continue(&server->conns))
-            break;
+        more = wsgi__conns_continue(&server->conns);
+        /* The application took its time: deadlines start from now. */
+        wsgi__loop_refresh(server->loop);
+        more = more && wsgi__loop_now(server->loop) - began <= ROUNDS_MS;
     }
-    /* The application took its time: deadlines start from now. */
-    wsgi__loop_refresh(server->loop);
 }
 
 static bool
@@ -370,7 +261,7 @@ turn(wsgi_server *server, int timeout_ms)
     run_ready(server);
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
-    regulate_accepting(server);
+    wsgi__accept_regulate(server);
     if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
         !has_work(server)) {
         server->phase = WSGI__SERVER_STOPPED;
@@ -414,7 +305,12 @@ wsgi_server_dispatch(wsgi_server *server, int timeout_ms)
     /* What is left has to show in the descriptor. */
     if (has_work(server))
         wsgi__loop_wake(server->loop);
-    return wsgi__loop_publish(server->loop);
+    if (wsgi__loop_publish(server->loop) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot make the server's descriptor ready "
+                                 "for its next deadline: %s",
+                                 strerror(errno));
+    return WSGI_OK;
 }
 
 int

@@ -280,10 +280,27 @@ wsgi_server_set_app(wsgi_server *server, const char *spec)
     return WSGI_OK;
 }
 
+/* The thread states that serve are the main interpreter's, where objects of
+ * another one must not be used. */
+static int
+check_interpreter(wsgi_server *server)
+{
+    if (!wsgi__gil_held())
+        return wsgi__server_fail(server, WSGI_ERR_STATE,
+                                 "the calling thread does not hold the GIL");
+    if (PyInterpreterState_Get() == PyInterpreterState_Main())
+        return WSGI_OK;
+    return wsgi__server_fail(server, WSGI_ERR_STATE,
+                             "the calling thread is in a sub-interpreter: "
+                             "applications are served from the main one");
+}
+
 int
 wsgi_server_set_app_object(wsgi_server *server, PyObject *app)
 {
     int status = enter_config(server);
+    if (status == WSGI_OK)
+        status = check_interpreter(server);
     if (status < 0)
         return status;
     if (!app || !PyCallable_Check(app))
@@ -357,7 +374,9 @@ wsgi_server_load(wsgi_server *server)
     if (status < 0)
         return status;
     wsgi__gil_enter(&server->gil);
-    status = load_app(server);
+    status = check_interpreter(server);
+    if (status == WSGI_OK)
+        status = load_app(server);
     wsgi__gil_leave(&server->gil);
     return status;
 }

@@ -1,4 +1,5 @@
 target_sources(wsgi_objects PRIVATE
+  server/accept.c
   server/access.c
   server/answer.c
   server/conn.c

@@ -6,7 +6,6 @@
 
 #include "args.h"
 #include "help.h"
-#include "nearest.h"
 
 #define MOST 12
 
@@ -197,46 +196,6 @@ Test(args, no_name_stands_in_both_tables)
                            info->aliases);
         cr_expect_eq(info->size, sizeof(wsgi_option_info), "%s", info->name);
         cr_expect_not_null(option->take, "%s", info->name);
-    }
-}
-
-Test(nearest, names)
-{
-    static const char *const names[] = { "bind",       "backlog",
-                                         "keep-alive", "header-timeout",
-                                         "log-level",  "pid" };
-    static const struct {
-        const char *wanted, *name;
-    } cases[] = {
-        { "bind", "bind" },
-        { "bnid", "bind" },  /* two letters swapped */
-        { "bin", "bind" },   /* one missing */
-        { "binds", "bind" }, /* one too many */
-        { "bund", "bind" },  /* another one */
-        { "keepalive", "keep-alive" },
-        { "header-timeot", "header-timeout" },
-        { "header", "header-timeout" }, /* a beginning */
-        { "log", "log-level" },
-        { "pod", "pid" },
-        { "timeout", NULL },
-        { "workers", NULL },
-        { "x", NULL },
-        { "", NULL },
-    };
-
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        nearest search;
-        nearest_begin(&search, cases[i].wanted);
-        for (size_t j = 0; j < sizeof(names) / sizeof(*names); j++)
-            nearest_offer(&search, names[j]);
-        if (cases[i].name) {
-            cr_assert_not_null(search.name, "%s", cases[i].wanted);
-            cr_expect_str_eq(search.name, cases[i].name, "%s: %s",
-                             cases[i].wanted, search.name);
-        } else {
-            cr_expect_null(search.name, "%s: %s", cases[i].wanted,
-                           search.name);
-        }
     }
 }
 

@@ -271,7 +271,7 @@ Test(pidfile, refuses_what_is_not_its_own)
     const struct {
         const char *content, *why;
     } cases[] = {
-        { running, ", which is running" },
+        { running, ", which is running; stop that" },
         { "def app(environ, start_response):\n", "is not a pid file" },
         { "12x", "is not a pid file" },
         { "-1\n", "is not a pid file" },
@@ -307,8 +307,8 @@ Test(pidfile, says_what_cannot_be_written)
     char why[512];
 
     cr_expect_not(take(&file, "none/pid", why));
-    cr_expect_str_eq(why, "cannot write the pid file none/pid: No such file "
-                          "or directory");
+    cr_expect_str_eq(why, "--pid \"none/pid\": No such file or directory; "
+                          "correct the path or create its folder first");
 }
 
 Test(trace, reads_like_curl)

@@ -4,6 +4,7 @@ Nothing sleeps to wait for the server: output is awaited on a condition,
 sockets by their readiness; wait_for() is for what has no event (files, /proc).
 """
 
+import functools
 import os
 import re
 import signal
@@ -17,6 +18,8 @@ from pathlib import Path
 
 # Absolute: servers run in folders of their own.
 WSGID = os.environ.get("WSGID") and os.path.abspath(os.environ["WSGID"])
+# The interpreter of the Python that wsgid embeds; the tests' own may be another.
+PYTHON = os.environ.get("WSGI_PYTHON") or sys.executable
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
 EXAMPLES = HERE.parent.parent / "examples" / "apps"
@@ -40,6 +43,15 @@ STOP_TIMEOUT = 10
 # How wsgiref.validate says that a rule was broken.
 VALIDATOR_REPORT = re.compile(r"AssertionError|garbage collected without being closed")
 START_URL = re.compile(r"https?://[^\s,;]+|unix:[^\s,;]+")
+
+
+@functools.lru_cache(maxsize=None)
+def has_package(name):
+    """Whether applications can import it."""
+    found = subprocess.run(
+        [PYTHON, "-c", f"import {name}"], stderr=subprocess.DEVNULL, timeout=60
+    )
+    return found.returncode == 0
 
 
 def is_sanitized():

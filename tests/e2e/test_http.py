@@ -1,7 +1,9 @@
 """HTTP/1.1 on the wire: framing, order, limits, times, and refusals."""
 
 import json
+import os
 import re
+import select
 import time
 
 import pytest
@@ -99,6 +101,32 @@ def test_pipelining(server):
         client.send(asked)
         assert [client.response().body for _ in expected] == expected
         assert client.ask(path="/next").body == b"GET /next"
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_an_answer_does_not_wait_for_the_next_call(serve, tmp_path, pipelined):
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+    server = serve("lifecycle:app", env={"E2E_GATE": gate})
+    asked = request(path="/gate")
+    with server.connect() as first, server.connect() as other:
+        first.send(asked)
+        # Opens when the application has: what is sent now is there, all of
+        # it, before the next call.
+        with open(gate, "wb"):
+            first.send(asked)
+            (first if pipelined else other).send(asked)
+        assert first.response().body == b"through the gate: "
+        with open(gate, "wb"):
+            time.sleep(0.05)  # short calls may share a turn
+        ready, _, _ = select.select([first.sock, other.sock], [], [], 10)
+        # The other call stands before the gate.
+        with open(gate, "wb"):
+            pass
+        assert ready, "no answer before the next call is over"
+        assert first.response().body == b"through the gate: "
+        last = first if pipelined else other
+        assert last.response().body == b"through the gate: "
 
 
 def test_pipelining_ends_with_close(server):

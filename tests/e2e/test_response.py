@@ -183,7 +183,7 @@ def test_more_than_content_length(plain):
             assert client.ask(path="/list").body == b"hello"
         except (Closed, BrokenPipeError, ConnectionResetError):
             pass
-    plain.wait_log("Content-Length", start)
+    plain.wait_log(r"GET /count\?too-long: .*Content-Length", start)
 
 
 def test_less_than_content_length(plain):
@@ -193,7 +193,7 @@ def test_less_than_content_length(plain):
         res = client.ask(path="/count?too-short")
         assert not res.complete and res.body == b"a"
         assert client.rest() == b""
-    plain.wait_log("Content-Length", start)
+    plain.wait_log(r"GET /count\?too-short: .*Content-Length", start)
     assert plain.ask(path="/list").body == b"hello"
 
 

@@ -1,9 +1,7 @@
 """The tutorial's applications, as their README says to serve them."""
 
-import importlib.util
-
 import pytest
-from harness import EXAMPLES, curl, request
+from harness import EXAMPLES, curl, has_package, request
 
 TEXTS = {
     "wsgiapp": "Hello world from a simple WSGI application!\n",
@@ -24,7 +22,7 @@ def tutorial(request, serve_module):
     """(server, the text of /hello)"""
     name, validate = request.param
     package = name.removesuffix("app")
-    if package != "wsgi" and not importlib.util.find_spec(package):
+    if package != "wsgi" and not has_package(package):
         pytest.skip(f"{package} is not installed for this Python")
     server = serve_module(f"{name}:app", validate=validate, cwd=EXAMPLES)
     yield server, TEXTS[name]

@@ -392,17 +392,17 @@ static const row rows[] = {
                "second call needs exc_info: start_response(status, headers, "
                "sys.exc_info())" },
     { "never", "ERROR RuntimeError: the application did not call "
-               "start_response() before its body: start_response('200 OK', "
+               "start_response() before its body: start_response(\"200 OK\", "
                "headers)" },
     { "none(lambda: [b'x'])", "ERROR RuntimeError: the application did not "
                               "call start_response() before its body: "
-                              "start_response('200 OK', headers)" },
+                              "start_response(\"200 OK\", headers)" },
     { "none(lambda: [])", "ERROR RuntimeError: the application did not call "
                           "start_response() before its body: "
-                          "start_response('200 OK', headers)" },
+                          "start_response(\"200 OK\", headers)" },
     { "none(lambda: iter([]))",
       "ERROR RuntimeError: the application did not call start_response() "
-      "before its body: start_response('200 OK', headers)" },
+      "before its body: start_response(\"200 OK\", headers)" },
     /* write() */
     { "writes", "WRITE a|WRITE bc|HEAD 200 -1 gathered|DATA d|END" },
     { "writes_only", "WRITE a|HEAD 200 -1 gathered|END" },
@@ -410,7 +410,7 @@ static const row rows[] = {
     /* what is returned */
     { "ok(lambda: None)",
       "ERROR TypeError: the application returned NoneType; WSGI needs an "
-      "iterable of bytes: [b\"...\"]" },
+      "iterable of bytes: return [b\"...\"]" },
     { "ok(lambda: 5)", "ERROR TypeError: the application returned int; WSGI "
                        "needs an iterable of bytes: [b\"...\"]" },
     { "ok(lambda: 'text')",
@@ -451,8 +451,9 @@ static const row rows[] = {
                          "needs bytes: b\"...\"" },
     { "ok(lambda: [None])", "ERROR TypeError: the application yielded "
                             "NoneType; WSGI needs bytes: b\"...\"" },
-    { "ok(lambda: {'a': 1})", "ERROR TypeError: the application yielded str; "
-                              "WSGI needs bytes: b\"...\" or .encode()" },
+    { "ok(lambda: {'a': 1})",
+      "ERROR TypeError: the application returned dict; WSGI needs an "
+      "iterable of bytes: [json.dumps(data).encode()]" },
     /* exceptions of every kind */
     { "none(lambda: 1 / 0)", "ERROR ZeroDivisionError: division by zero" },
     { "lambda: 1", "ERROR TypeError: <lambda>() takes 0 positional arguments "
@@ -484,10 +485,10 @@ static const row rows[] = {
     { "wrapped(lambda: io.BytesIO(b'abc'))", "HEAD 200 -1|DATA abc|END" },
     { "wrapped(lambda: io.StringIO('abc'))",
       "ERROR TypeError: wsgi.file_wrapper: read() of the file gave str, WSGI "
-      "needs bytes: open it with mode 'rb'" },
+      "needs bytes: open it with mode \"rb\"" },
     { "lambda e, s: e['wsgi.file_wrapper'](file(5))",
       "ERROR RuntimeError: the application did not call start_response() "
-      "before its body: start_response('200 OK', headers)" },
+      "before its body: start_response(\"200 OK\", headers)" },
     { "lambda e, s: [s('200 OK', H), iter(e['wsgi.file_wrapper'](file(5)))]"
       "[1]",
       "HEAD 200 5|FILE 0+5|END" },

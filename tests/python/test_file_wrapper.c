@@ -105,7 +105,7 @@ static const struct {
     const char *says;
 } bads[] = {
     { "list(W(open(path, 'r', encoding='latin-1')))", &PyExc_TypeError,
-      "gave str, WSGI needs bytes: open it with mode 'rb'" },
+      "gave str, WSGI needs bytes: open it with mode \"rb\"" },
     { "list(W(Duck([bytearray(b'x')])))", &PyExc_TypeError,
       "gave bytearray, WSGI needs bytes" },
     { "list(W(Duck([None])))", &PyExc_TypeError, "gave NoneType" },

@@ -263,6 +263,23 @@ Test(gil, is_told_apart_under_a_sub_interpreter)
     PyThreadState_Swap(first);
 }
 
+/* A host may free its server while it is in a sub-interpreter. */
+Test(gil, is_forgotten_in_a_sub_interpreter)
+{
+    wsgi__gil gil = { 0 };
+    PyThreadState *first = PyThreadState_Get();
+    PyEval_SaveThread();
+    wsgi__gil_enter(&gil);
+    wsgi__gil_leave(&gil);
+    PyEval_RestoreThread(first);
+    PyThreadState *sub = Py_NewInterpreter();
+    cr_assert_not_null(sub);
+    wsgi__gil_forget(&gil);
+    cr_expect_eq(PyThreadState_Get(), sub);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(first);
+}
+
 static void *
 enter_many(void *arg)
 {

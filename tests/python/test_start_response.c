@@ -50,6 +50,14 @@ static const char *const source =
     "import sys, gc\n"
     "class Str(str): pass\n"
     "class Pair(tuple): pass\n"
+    "class Clearing:\n"
+    "    def __repr__(self):\n"
+    "        listed.clear()\n"
+    "        return 'shown'\n"
+    "listed = []\n"
+    "def cleared(make):\n"
+    "    listed[:] = [make(Clearing())]\n"
+    "    s('200 OK', listed)\n"
     "def info(kind=ValueError, text='first'):\n"
     "    try: raise kind(text)\n"
     "    except kind: return sys.exc_info()\n"
@@ -205,7 +213,8 @@ typedef struct bad {
 
 static const bad bads[] = {
     /* status */
-    { "s(200, [])", &PyExc_TypeError, "status must be str such as '200 OK'" },
+    { "s(200, [])", &PyExc_TypeError,
+      "status must be str such as \"200 OK\"" },
     { "s(b'200 OK', [])", &PyExc_TypeError, "not bytes" },
     { "s(None, [])", &PyExc_TypeError, "not NoneType" },
     { "s('200', [])", &PyExc_ValueError, "status '200': " },
@@ -222,7 +231,7 @@ static const bad bads[] = {
     { "s('200 OK', None)", &PyExc_TypeError, "not NoneType" },
     { "s('200 OK', iter([]))", &PyExc_TypeError, "use list(headers)" },
     { "s('200 OK', [['A', 'b']])", &PyExc_TypeError,
-      "item 0 is ['A', 'b'] of type list" },
+      "item 0 is ['A', 'b'] of type list: write (name, value)" },
     { "s('200 OK', [('A', 'b'), 'C: d'])", &PyExc_TypeError,
       "item 1 is 'C: d' of type str" },
     { "s('200 OK', [('A', 'b', 'c')])", &PyExc_TypeError, "item 0" },
@@ -233,11 +242,20 @@ static const bad bads[] = {
       "str(5)" },
     { "s('200 OK', [('A', b'x')])", &PyExc_TypeError,
       "header 'A' has the value b'x' of type bytes; WSGI needs str: "
-      ".decode('latin-1')" },
-    { "s('200 OK', [('A', None)])", &PyExc_TypeError, "the value None" },
+      ".decode(\"latin-1\")" },
+    { "s('200 OK', [('A', None)])", &PyExc_TypeError,
+      "header 'A' has the value None; WSGI needs str: leave the header out" },
     { "s('200 OK', [(b'A', 'x')])", &PyExc_TypeError,
       "a name b'A' of type bytes" },
     { "s('200 OK', [(1, 'x')])", &PyExc_TypeError, "a name 1 of type int" },
+    /* the list has let them go before the message is complete */
+    { "cleared(lambda c: (chr(65) * 9, c))", &PyExc_TypeError,
+      "header 'AAAAAAAAA' has the value shown of type Clearing; WSGI needs "
+      "str: str(shown)" },
+    { "cleared(lambda c: (c, 'x'))", &PyExc_TypeError,
+      "header shown has a name shown of type Clearing" },
+    { "cleared(lambda c: c)", &PyExc_TypeError,
+      "item 0 is shown of type Clearing" },
     /* what they say */
     { "s('200 OK', [('A', '\\u20ac')])", &PyExc_ValueError,
       "encode as RFC 8187 or percent-encode" },

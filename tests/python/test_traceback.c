@@ -33,6 +33,10 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
+    { "what ends a string",
+      "try:\n    raise KeyError(1)\nexcept KeyError:\n"
+      "    raise ValueError('a\\0b\\r\\x0bc\\nd')\n",
+      { "KeyError: 1", "ValueError: a\\x00b\\r\\x0bc\nd" } },
     { "plain",
       "def view():\n    return 1 / 0\nview()\n",
       { "Traceback (most recent call last):", "\"view.py\", line 3",

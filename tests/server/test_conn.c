@@ -142,6 +142,16 @@ occurrences(const char *text, const char *what)
     return n;
 }
 
+/* The deadline of the only connection is over. */
+static void
+expire(world *w)
+{
+    wsgi__timer *timer = &w->set.first->timer;
+    cr_assert(wsgi__timer_armed(timer));
+    wsgi__loop_disarm(w->loop, timer);
+    timer->expired(timer);
+}
+
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: x\r\n\r\n"
 
 Test(conn, keeps_alive_and_owns_nothing_while_idle)
@@ -252,6 +262,25 @@ Test(conn, refuses_and_parses_nothing_more)
     }
 }
 
+/* Bytes and end of the input come together, behind the answer. */
+Test(conn, a_refused_client_that_goes_on_is_not_reset)
+{
+    world w;
+    char got[4096];
+    setup(&w);
+    say(&w, "junk\n");
+    turns(&w, 3);
+    cr_assert_eq(w.set.first->state, WSGI__CONN_LINGER);
+    say(&w, "and more of it\n");
+    shutdown(w.client, SHUT_WR);
+    turns(&w, 3);
+    cr_expect_eq(w.set.count, 0);
+    cr_expect_gt(read(w.client, got, sizeof(got)), 0);
+    ssize_t n = read(w.client, got, sizeof(got));
+    cr_expect_eq(n, 0, "%s", n < 0 ? strerror(errno) : "more");
+    teardown(&w);
+}
+
 Test(conn, asks_for_the_body_once)
 {
     world w;
@@ -329,6 +358,57 @@ Test(conn, a_slow_reader_pauses_the_application)
         cr_expect_gt(total, (size_t)1 << 20);
         cr_expect_eq(w.fx.done, 1);
         cr_expect_eq(w.set.first->state, WSGI__CONN_HEAD);
+        teardown(&w);
+    }
+}
+
+/* The answer waits for room in the socket while what follows its request, and
+ * the end of the input, are there already: no byte of it may be lost, and
+ * nothing more is read before it is gone. */
+Test(conn, what_follows_a_request_does_not_cut_its_answer)
+{
+    static const struct {
+        const char *name, *behind, *later;
+        size_t answers;
+        bool draining;
+    } rows[] = {
+        { "an empty line", "\r\n", NULL, 1, false },
+        { "half a head", "GET /ha", NULL, 1, false },
+        { "half a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", NULL, 1,
+          false },
+        { "the head of one that waits for the answer",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", "hello",
+          2, false },
+        { "an empty line, and the server stops", "\r\n", NULL, 1, true },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        world w;
+        char block[12001];
+        setup(&w);
+        memset(block, 'b', sizeof(block) - 1);
+        block[sizeof(block) - 1] = '\0';
+        w.fx.answer.blocks[0] = block;
+        say(&w, GET("/first"));
+        say(&w, rows[i].behind);
+        if (!rows[i].later)
+            shutdown(w.client, SHUT_WR);
+        turns(&w, 3);
+        if (rows[i].draining)
+            wsgi__conns_drain(&w.set);
+        cr_assert_not_null(w.set.first, "%s", rows[i].name);
+        cr_expect_eq(w.set.first->state, WSGI__CONN_WRITE, "%s", rows[i].name);
+        char *got = hear(&w, NULL);
+        size_t len = strlen(got),
+               head = (size_t)(strstr(got, "\r\n\r\n") - got);
+        cr_expect_eq(len, head + 4 + 12000, "%s: %zu bytes", rows[i].name,
+                     len);
+        free(got);
+        if (rows[i].later)
+            say(&w, rows[i].later);
+        free(hear(&w, NULL));
+        cr_expect_eq(w.fx.done, rows[i].answers, "%s", rows[i].name);
+        cr_expect_eq(w.set.count, rows[i].later ? 1 : 0, "%s", rows[i].name);
         teardown(&w);
     }
 }
@@ -442,6 +522,94 @@ Test(conn, deadlines)
         wsgi__buf_free(&all);
         teardown(&w);
     }
+}
+
+/* The loop was busy for longer than the deadline, and fetched the events of
+ * others first. */
+Test(conn, what_came_before_a_deadline_is_found_counts)
+{
+    static const struct {
+        const char *name, *before, *meanwhile;
+        const char *status; /* "": closes without a word */
+    } rows[] = {
+        { "first request", "", GET("/"), "200" },
+        { "nothing", "", "", "" },
+        { "rest of a head", "GET / HTTP/1.1\r\nHo", "st: x\r\n\r\n", "200" },
+        { "some more of a head", "GET / HTTP/1.1\r\nHo", "st: x\r\n", "408" },
+        { "rest of a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", "llo",
+          "200" },
+        { "nothing of a body",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", "",
+          "408" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        world w;
+        setup(&w);
+        say(&w, rows[i].before);
+        turns(&w, 1);
+        say(&w, rows[i].meanwhile);
+        expire(&w);
+        char *got = hear(&w, NULL);
+        cr_expect(strncmp(*got ? got + 9 : got, rows[i].status, 3) == 0,
+                  "%s: %s", rows[i].name, got);
+        cr_expect(*rows[i].status || w.set.first->state == WSGI__CONN_LINGER,
+                  "%s", rows[i].name);
+        free(got);
+        teardown(&w);
+    }
+}
+
+Test(conn, a_client_that_read_before_the_deadline_was_found_gets_the_rest)
+{
+    for (int reads = 0; reads <= 1; reads++) {
+        world w;
+        char block[12001], got[65536];
+        setup(&w);
+        memset(block, 'b', sizeof(block) - 1);
+        block[sizeof(block) - 1] = '\0';
+        w.fx.answer.blocks[0] = block;
+        say(&w, GET("/"));
+        turns(&w, 2);
+        cr_assert_eq(w.set.first->state, WSGI__CONN_WRITE);
+        if (reads)
+            cr_expect_gt(read(w.client, got, sizeof(got)), 0);
+        expire(&w);
+        cr_expect_eq(w.set.count, reads ? 1 : 0, "%d", reads);
+        teardown(&w);
+    }
+}
+
+Test(conn, a_request_that_crosses_the_close_of_an_idle_connection)
+{
+    world w;
+    char byte;
+    setup(&w);
+    w.set.timeouts.keep_alive = 300;
+    say(&w, GET("/first"));
+    free(hear(&w, NULL));
+
+    /* Before the end: it counts, although the time is over. */
+    say(&w, GET("/in-time"));
+    w.set.first->timer.expired(&w.set.first->timer);
+    char *got = hear(&w, NULL);
+    cr_expect(strstr(got, "200 OK"), "%s", got);
+    free(got);
+
+    /* Behind it: a plain end.  A reset reads as a failure, which proxies do not
+     * repeat the request after. */
+    for (int n = 0; n < 300 && recv(w.client, &byte, 1, MSG_PEEK) < 0; n++)
+        turn(&w);
+    cr_expect_eq(write(w.client, GET("/late"), strlen(GET("/late"))),
+                 (ssize_t)strlen(GET("/late")));
+    turns(&w, 3);
+    cr_expect_eq(read(w.client, &byte, 1), 0);
+    cr_expect_eq(w.accesses, 2);
+    close(w.client);
+    w.client = -1;
+    turns(&w, 2);
+    cr_expect_eq(w.set.count, 0);
+    teardown(&w);
 }
 
 Test(conn, draining)

@@ -186,6 +186,19 @@ Test(server, one_descriptor_is_the_whole_contract)
     wsgi_server_free(server);
 }
 
+/* The poll back end has no descriptor to hand out: said in words. */
+Test(server, dispatch_without_a_descriptor)
+{
+    setenv("WSGI_LOOP", "poll", 1);
+    wsgi_server *server = new_server(HELLO);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    cr_expect_eq(wsgi_server_fd(server), -1);
+    cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_ERR_SYSTEM);
+    cr_expect(strstr(wsgi_server_error(server), "descriptor"), "%s",
+              wsgi_server_error(server));
+    wsgi_server_free(server);
+}
+
 /* A stream of more blocks than fit in one turn: dispatch leaves the
  * descriptor readable while anything is left to do. */
 Test(server, the_descriptor_is_readable_while_work_is_left)
@@ -219,6 +232,31 @@ Test(server, the_descriptor_is_readable_while_work_is_left)
 }
 
 /* ---- Mistakes ----------------------------------------------------------- */
+
+/* Between two steps of the application the connection is the loop's, which
+ * does not hold the GIL: another thread's write() must not touch it. */
+Test(server, write_is_refused_while_the_application_does_not_run)
+{
+    wsgi_server *server = new_server(
+        "kept = []\n"
+        "def app(environ, start_response):\n"
+        "    kept.append(start_response('200 OK', []))\n"
+        "    return (b'x' * 1000000 for _ in range(100))\n"
+        "def late():\n"
+        "    try: kept[0](b'late')\n"
+        "    except RuntimeError as e: return 'not running' in str(e)\n");
+    PyObject *module = PyImport_ImportModule("served");
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (!python_true(module, "len(kept) == 1"))
+        cr_assert_eq(wsgi_server_dispatch(server, 10), WSGI_OK);
+
+    cr_expect(python_true(module, "late()"));
+    close(fd);
+    Py_DECREF(module);
+    wsgi_server_free(server);
+}
 
 Test(server, errors_name_the_thing)
 {
@@ -261,6 +299,41 @@ Test(server, errors_name_the_thing)
     cr_expect_eq(wsgi_server_set_app(server, "os:sep"), WSGI_OK);
     cr_expect_eq(wsgi_server_serve(server), WSGI_ERR_APP_TYPE);
     cr_expect_null(PyErr_Occurred());
+    wsgi_server_free(server);
+}
+
+Test(server, an_object_is_not_taken_without_the_gil)
+{
+    wsgi_server *server = wsgi_server_new();
+    PyObject *app = app_of(HELLO);
+    PyThreadState *gil = PyEval_SaveThread();
+    int status = wsgi_server_set_app_object(server, app);
+    PyEval_RestoreThread(gil);
+    cr_expect_eq(status, WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "GIL"));
+    Py_DECREF(app);
+    wsgi_server_free(server);
+}
+
+/* Its objects are of no use to the thread states that serve. */
+Test(server, a_sub_interpreter_cannot_be_served)
+{
+    PyThreadState *first = PyThreadState_Get();
+    PyThreadState *sub = Py_NewInterpreter();
+    cr_assert_not_null(sub);
+    wsgi_server *server = wsgi_server_new();
+    PyObject *callable = PyEval_GetBuiltins();
+    callable = PyDict_GetItemString(callable, "pow");
+
+    cr_expect_eq(wsgi_server_set_app_object(server, callable), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "sub-interpreter"));
+    cr_assert_eq(wsgi_server_set_app(server, "operator:add"), WSGI_OK);
+    cr_expect_eq(wsgi_server_load(server), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(server), "sub-interpreter"));
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(first);
+    cr_expect_eq(wsgi_server_load(server), WSGI_OK, "%s",
+                 wsgi_server_error(server));
     wsgi_server_free(server);
 }
 

@@ -81,7 +81,8 @@ Test(address, reads_every_form)
     "the port after the colon is missing; write a number from 0 to 65535, "   \
     "such as :8000"
 #define NO_HOST                                                               \
-    "this is no host name; it has letters, digits, '.', '-' and '_' only"
+    "this is no host name; it has letters, digits, \".\", \"-\" and \"_\" "   \
+    "only"
 #define NO_FD                                                                 \
     "this is no descriptor number; write the number of an open socket, such " \
     "as fd://3"
@@ -93,69 +94,79 @@ Test(address, reads_every_form)
 static const struct {
     const char *text, *error;
 } bad[] = {
-    { "", "'': the address is empty; " FORMS },
-    { "8000", "'8000': this is a port without its colon; write :8000" },
-    { "localhost", "'localhost': the port is missing; write localhost:8000" },
-    { "10.0.0.1", "'10.0.0.1': the port is missing; write 10.0.0.1:8000" },
-    { "80000", "'80000': the port is missing; write 80000:8000" },
-    { "/run/app.sock", "'/run/app.sock': this is a path without its 'unix:'; "
-                       "write unix:/run/app.sock" },
-    { "./app\n.sock", "'./app\\n.sock': this is a path without its 'unix:'; "
-                      "write unix:./app\\n.sock" },
-    { "@app", "'@app': this is a path without its 'unix:'; write unix:@app" },
-    { "a b", "'a b': this is no address; " FORMS },
-    { "http://localhost:80", "'http://localhost:80': this is a URL; " FORMS },
-    { "http://localhost", "'http://localhost': this is a URL; " FORMS },
-    { ":", "':': " MISSING },
-    { "localhost:", "'localhost:': " MISSING },
-    { "[::1]:", "'[::1]:': " MISSING },
-    { ":65536", "':65536': " NO_PORT },
-    { ":99999999999999999999", "':99999999999999999999': " NO_PORT },
-    { ":-1", "':-1': " NO_PORT },
-    { ":+1", "':+1': " NO_PORT },
-    { ": 80", "': 80': " NO_PORT },
-    { ":80 ", "':80 ': " NO_PORT },
-    { ":80\n", "':80\\n': " NO_PORT },
-    { ":0x50", "':0x50': " NO_PORT },
-    { "localhost:http", "'localhost:http': " NO_PORT },
-    { "[::1]:65536", "'[::1]:65536': " NO_PORT },
-    { "::1:80", "'::1:80': there is more than one colon; write an IPv6 "
+    { "", "\"\": the address is empty; " FORMS },
+    { "8000", "\"8000\": this is a port without its colon; write :8000" },
+    { "localhost",
+      "\"localhost\": the port is missing; write localhost:8000" },
+    { "10.0.0.1", "\"10.0.0.1\": the port is missing; write 10.0.0.1:8000" },
+    { "80000", "\"80000\": the port is missing; write 80000:8000" },
+    { "/run/app.sock",
+      "\"/run/app.sock\": this is a path without its \"unix:\"; "
+      "write unix:/run/app.sock" },
+    { "./app\n.sock",
+      "\"./app\\n.sock\": this is a path without its \"unix:\"; "
+      "write unix:./app\\n.sock" },
+    { "app.sock", "\"app.sock\": this is a path without its \"unix:\"; "
+                  "write unix:app.sock" },
+    { "@app",
+      "\"@app\": this is a path without its \"unix:\"; write unix:@app" },
+    { "a b", "\"a b\": this is no address; " FORMS },
+    { "http://localhost:80",
+      "\"http://localhost:80\": this is a URL; write its host "
+      "and port, such as localhost:8000" },
+    { "http://localhost",
+      "\"http://localhost\": this is a URL; write its host "
+      "and port, such as localhost:8000" },
+    { ":", "\":\": " MISSING },
+    { "localhost:", "\"localhost:\": " MISSING },
+    { "[::1]:", "\"[::1]:\": " MISSING },
+    { ":65536", "\":65536\": " NO_PORT },
+    { ":99999999999999999999", "\":99999999999999999999\": " NO_PORT },
+    { ":-1", "\":-1\": " NO_PORT },
+    { ":+1", "\":+1\": " NO_PORT },
+    { ": 80", "\": 80\": " NO_PORT },
+    { ":80 ", "\":80 \": " NO_PORT },
+    { ":80\n", "\":80\\n\": " NO_PORT },
+    { ":0x50", "\":0x50\": " NO_PORT },
+    { "localhost:http", "\"localhost:http\": " NO_PORT },
+    { "[::1]:65536", "\"[::1]:65536\": " NO_PORT },
+    { "::1:80", "\"::1:80\": there is more than one colon; write an IPv6 "
                 "address in brackets, [::1]:8000" },
-    { "*:80", "'*:80': '*' is no host; leave the host out for all "
+    { "*:80", "\"*:80\": \"*\" is no host; leave the host out for all "
               "interfaces, :8000" },
-    { "a b:80", "'a b:80': " NO_HOST },
-    { "a/b:80", "'a/b:80': " NO_HOST },
-    { "\xc3\xa4:80", "'\\xc3\\xa4:80': " NO_HOST },
-    { A255 "a:1", "'" A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                  "...': the host is "
+    { "a b:80", "\"a b:80\": " NO_HOST },
+    { "a/b:80", "\"a/b:80\": " NO_HOST },
+    { "\xc3\xa4:80", "\"\\xc3\\xa4:80\": " NO_HOST },
+    { A255 "a:1", "\"" A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                  "...\": the host is "
                   "too long; a host name has at most 255 bytes" },
-    { "[::1", "'[::1': the closing bracket is missing; write [::1]:8000" },
-    { "[::1]", "'[::1]': the port is missing; write it behind the bracket, "
+    { "[::1", "\"[::1\": the closing bracket is missing; write [::1]:8000" },
+    { "[::1]", "\"[::1]\": the port is missing; write it behind the bracket, "
                "[::1]:8000" },
-    { "[::1]80", "'[::1]80': the port is missing; write it behind the "
+    { "[::1]80", "\"[::1]80\": the port is missing; write it behind the "
                  "bracket, [::1]:8000" },
-    { "[127.0.0.1]:80", "'[127.0.0.1]:80': " NO_V6 },
-    { "[localhost]:80", "'[localhost]:80': " NO_V6 },
-    { "[]:80", "'[]:80': " NO_V6 },
-    { "[::1%]:80", "'[::1%]:80': " NO_V6 },
-    { "[:::1]:80", "'[:::1]:80': " NO_V6 },
-    { "[" A255 "a]:1", "'[" A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "...': the "
+    { "[127.0.0.1]:80", "\"[127.0.0.1]:80\": " NO_V6 },
+    { "[localhost]:80", "\"[localhost]:80\": " NO_V6 },
+    { "[]:80", "\"[]:80\": " NO_V6 },
+    { "[::1%]:80", "\"[::1%]:80\": " NO_V6 },
+    { "[:::1]:80", "\"[:::1]:80\": " NO_V6 },
+    { "[" A255 "a]:1", "\"[" A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "...\": the "
                        "host is too long; write an IPv6 address in the "
                        "brackets, [::1]:8000" },
-    { "unix:", "'unix:': the path of the socket is missing; write "
+    { "unix:", "\"unix:\": the path of the socket is missing; write "
                "unix:/run/app.sock, or unix:@name for an abstract name" },
-    { "unix:@", "'unix:@': the path of the socket is missing; write "
+    { "unix:@", "\"unix:@\": the path of the socket is missing; write "
                 "unix:/run/app.sock, or unix:@name for an abstract name" },
-    { "unix:" A100 "12345678", "'unix:" A50 "aaaaaaaaaaaaaaaaaaaaaaaaa"
-                               "...': the path of the socket "
-                               "is too long; it may have 107 bytes" },
-    { "fd://", "'fd://': " NO_FD },
-    { "fd:", "'fd:': " NO_FD },
-    { "fd://-1", "'fd://-1': " NO_FD },
-    { "fd://3x", "'fd://3x': " NO_FD },
-    { "fd:///3", "'fd:///3': " NO_FD },
-    { "fd://2147483648", "'fd://2147483648': " NO_FD },
+    { "unix:" A100 "12345678", "\"unix:" A50 "aaaaaaaaaaaaaaaaaaaaaaaaa"
+                               "...\": the path of the socket "
+                               "is too long; write one of at most 107 bytes" },
+    { "fd://", "\"fd://\": " NO_FD },
+    { "fd:", "\"fd:\": " NO_FD },
+    { "fd://-1", "\"fd://-1\": " NO_FD },
+    { "fd://3x", "\"fd://3x\": " NO_FD },
+    { "fd:///3", "\"fd:///3\": " NO_FD },
+    { "fd://2147483648", "\"fd://2147483648\": " NO_FD },
 };
 
 Test(address, refuses_with_a_sentence)

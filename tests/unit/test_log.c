@@ -98,6 +98,9 @@ Test(log, errno_is_left_alone)
     cr_expect_eq(errno, ENOENT);
     wsgi__log_write(&log, WSGI_LOG_INFO, "x");
     cr_expect_eq(errno, ENOENT);
+    /* The locale of tests, "C", cannot encode it: EILSEQ. */
+    wsgi__log_printf(&log, WSGI_LOG_INFO, "%ls", L"\u20ac");
+    cr_expect_eq(errno, ENOENT);
 }
 
 /* Puts a pipe in the place of stderr while one entry is written. */

@@ -421,6 +421,43 @@ Test(options, messages)
     }
 }
 
+Test(options, distance)
+{
+    static const struct {
+        const char *typed, *name;
+        int distance;
+    } cases[] = {
+        { "bind", "bind", 0 },
+        { "bnid", "bind", 1 },  /* two letters swapped */
+        { "bin", "bind", 1 },   /* one missing */
+        { "binds", "bind", 1 }, /* one too many */
+        { "bund", "bind", 1 },  /* another one */
+        { "bnidx", "bind", -1 },
+        { "keepalive", "keep-alive", 1 },
+        { "keepalve", "keep-alive", 2 },
+        { "header-timeot", "header-timeout", 1 },
+        { "header", "header-timeout", 1 }, /* a beginning */
+        { "he", "header-timeout", -1 },    /* too little of one */
+        { "timeout", "header-timeout", -1 },
+        { "pod", "pid", 1 },
+        { "pod", "pie", -1 },
+        { "x", "", 1 },
+        { "", "", 0 },
+        { "", "bind", -1 },
+        { NULL, "bind", -1 },
+        { "a-name-of-more-than-sixty-four-letters-which-no-option-has-"
+          "anywhere",
+          "a-name-of-more-than-sixty-four-letters-which-no-option-has-"
+          "anywhere",
+          -1 },
+    };
+
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        cr_expect_eq(wsgi_option_distance(cases[i].typed, cases[i].name),
+                     cases[i].distance, "%s, %s", cases[i].typed,
+                     cases[i].name);
+}
+
 Test(options, null_is_refused)
 {
     cr_expect_eq(wsgi__options_set_text(&options, NULL, "x", &error),

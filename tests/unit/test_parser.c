@@ -384,8 +384,9 @@ Test(parser, accepts)
 
 static const row refused[] = {
     /* not HTTP; each is refused at the byte that shows it */
-    { IN("\x16\x03\x01"), "!400 not an HTTP request" },
-    { IN("\x16"), "!400 not an HTTP request" },
+    { IN("\x16\x03\x01"), "!400 TLS on a port of plain HTTP" },
+    { IN("\x16"), "!400 TLS on a port of plain HTTP" },
+    { IN("G\x16"), "!400 control byte in the request line" },
     { IN("\x80.\x01\x03"), "!400 not an HTTP request" },
     { IN("\0"), "!400 not an HTTP request" },
     { IN("{"), "!400 not an HTTP request" },
@@ -663,7 +664,7 @@ static const row refused[] = {
     { IN(PC "0\r\nX: \0"), T_PC "!400 control byte in a trailer field" },
     /* a fault behind a good request ends it all */
     { IN(GH "\r\n" GH "\r\n\x16" GH "\r\n"),
-      T_G "." T_G ".!400 not an HTTP request" },
+      T_G "." T_G ".!400 TLS on a port of plain HTTP" },
     { IN(P "Content-Length: 1\r\n\r\nx\n"),
       "POST / 1.1 host=a len=1 keep|Host=a|Content-Length=1|(x)."
       "!400 bare LF before the request line" },

@@ -50,7 +50,7 @@ class Talk:
             self.ended = "silent"
             if self.client.pending:
                 self.trouble = f"silence, with {self.client.pending[:200]!r} before it"
-        except AssertionError as error:
+        except (AssertionError, ValueError) as error:
             self.ended = "noise"
             self.trouble = f"no valid response: {error}"
         else:

@@ -227,7 +227,10 @@ def variables(**expected):
     """A body check: the environ as JSON has these values.  None: missing."""
 
     def wrong(body):
-        environ = json.loads(body)
+        try:
+            environ = json.loads(body)
+        except ValueError:
+            return f"no environ, but {body[:200]!r}"
         for key, value in expected.items():
             key = key.replace("__", ".")
             found = environ.get(key)

@@ -13,7 +13,7 @@
  * (RFC 9112 9.6).  Closing at once would reset the connection under the answer
  * it has not read yet. */
 #define LINGER_MS 2000
-#define LINGER_BYTES ((uint32_t)64 * 1024)
+#define LINGER_BYTES ((uint32_t)16 * 1024 * 1024)
 
 static void on_ready(wsgi__io *io, unsigned events);
 static void on_expired(wsgi__timer *timer);
@@ -155,8 +155,12 @@ arm(wsgi__conn *conn)
 static void
 watch(wsgi__conn *conn, unsigned want)
 {
-    if (wsgi__loop_watch(conn->set->loop, &conn->io, want) < 0)
-        wsgi__conn_close(conn);
+    if (wsgi__loop_watch(conn->set->loop, &conn->io, want) >= 0)
+        return;
+    wsgi__log_printf(conn->set->log, WSGI_LOG_ERROR,
+                     "cannot watch a connection: %s; closing it",
+                     strerror(errno));
+    wsgi__conn_close(conn);
 }
 
 /* The one place where the state changes, but for closing. */
@@ -435,9 +439,25 @@ note_begin(wsgi__conn *conn)
     conn->x->began_us = wsgi__access_clock(&conn->set->access);
 }
 
+/* A client that brings a byte now and then would hold a connection for ever. */
+static bool
+is_too_slow(const wsgi__conn *conn)
+{
+    const wsgi__conns *set = conn->set;
+    uint64_t ms = wsgi__loop_now(set->loop) - conn->x->body_since;
+    if (set->min_body_rate == 0 || ms <= set->timeouts.body)
+        return false;
+    return (uint64_t)conn->x->body.len * 1000 / ms <
+           (uint64_t)set->min_body_rate;
+}
+
 static void
 on_more(wsgi__conn *conn)
 {
+    if (conn->state == WSGI__CONN_BODY && is_too_slow(conn)) {
+        refuse(conn, 408, "the request body came too slowly");
+        return;
+    }
     /* The time for a head runs from its first byte, that for a body from its
      * last. */
     bool first = !conn->x->began && wsgi__parser_started(conn->x->parser);
@@ -463,6 +483,7 @@ on_head(wsgi__conn *conn, bool more_input)
         wsgi__outq_copy(&conn->out, go_on.ptr, go_on.len);
         mark_unflushed(conn);
     }
+    conn->x->body_since = wsgi__loop_now(conn->set->loop);
     enter(conn, WSGI__CONN_BODY);
 }
 
@@ -498,8 +519,10 @@ on_request(wsgi__conn *conn)
     x->job.conn = &x->info;
     x->job.body = &x->body;
     x->job.events = &job_events;
-    x->submitted = true;
     enter(conn, WSGI__CONN_RUN);
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    x->submitted = true;
     ex->ops->submit(ex, &x->job);
 }
 
@@ -819,6 +842,12 @@ on_expired(wsgi__timer *timer)
     case WSGI__CONN_CLOSED:
         break;
     }
+}
+
+bool
+wsgi__conn_is_spare(const wsgi__conn *conn)
+{
+    return is_idle(conn) && conn->n_requests > 0;
 }
 
 void

@@ -395,12 +395,29 @@ op_ready(const wsgi__executor *base)
            atomic_load_explicit(&ex->returned, memory_order_relaxed);
 }
 
+/* A host has finalised Python before it freed the server: the objects of jobs
+ * and loans cannot be reached any more. */
+static void
+abandon_all(executor *ex)
+{
+    atomic_store(&ex->returned, NULL);
+    while (ex->first) {
+        wsgi__job *job = dequeue(ex);
+        job->run = NULL;
+        finish(ex, job, WSGI__END_CANCELLED);
+    }
+}
+
 static void
 op_run(wsgi__executor *base)
 {
     executor *ex = from_base(base);
     if (!op_ready(base))
         return;
+    if (!Py_IsInitialized()) {
+        abandon_all(ex);
+        return;
+    }
     wsgi__gil_enter(&ex->gil);
     ex->forks = n_forks;
     for (int i = 0; i < JOBS_PER_TURN && ex->first; i++) {
@@ -443,9 +460,11 @@ wsgi__executor_free(wsgi__executor *base)
     executor *ex = from_base(base);
     if (!ex)
         return;
-    wsgi__gil_enter(&ex->gil);
-    settle_loans(ex);
-    wsgi__gil_leave(&ex->gil);
-    wsgi__gil_forget(&ex->gil);
+    if (Py_IsInitialized()) {
+        wsgi__gil_enter(&ex->gil);
+        settle_loans(ex);
+        wsgi__gil_leave(&ex->gil);
+        wsgi__gil_forget(&ex->gil);
+    }
     wsgi__mem_free(ex);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <wsgi/python.h>
@@ -574,6 +575,39 @@ on_trace(void *user, wsgi_trace_kind kind, uint64_t connection,
     traced *t = user;
     cr_expect_eq(connection, 1);
     strncat(t->text[kind], data, len < 511 - strlen(t->text[kind]) ? len : 0);
+}
+
+static void
+serve_past_python(void)
+{
+    wsgi_server *server =
+        new_server("def app(environ, start_response):\n"
+                   "    start_response('200 OK', [])\n"
+                   "    return (b'x' * 1000000 for _ in range(100))\n");
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 5; i++)
+        wsgi_server_dispatch(server, 10);
+    Py_FinalizeEx();
+    wsgi_server_free(server);
+    close(fd);
+}
+
+/* Against the advice of wsgi_python_fini().  In a process of its own: what
+ * Python's objects held is lost. */
+Test(server, a_started_server_outlives_python)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        PyOS_AfterFork_Child();
+        alarm(20);
+        serve_past_python();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    cr_expect_eq(status, 0, "it ended with status %#x", (unsigned)status);
 }
 
 Test(server, access_and_trace_callbacks)

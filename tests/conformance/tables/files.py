@@ -3,7 +3,7 @@ server without one serves these through the application's own."""
 
 from pathlib import Path
 
-from rows import CLOSED, OPEN, Answer, Want, count, head, row, serve, table
+from rows import CLOSED, count, head, row, serve, table
 from tables.responses import answer, in_step, one
 
 SECTION = "3333 File Handling"

@@ -195,8 +195,9 @@ ROWS = table(
         evil(b"Transfer-Encoding : chunked", CL + b"0") + coding(SMUGGLED),
         "read as a coding by one and not by the other", must=refuse(400)),
     row("coding-folded", "9112 5.2",
-        evil(TE.rstrip() + b"\r\n chunked", CL + b"0") + coding(SMUGGLED),
-        "read as a coding by one and not by the other", must=refuse(400)),
+        head(TE.rstrip() + b"\r\n chunked", line=b"POST /echo HTTP/1.1") + coding(SMUGGLED),
+        "read as a coding by one and not by the other",
+        must=refuse(400, 501) | serve(SMUGGLED), ours=refuse(400)),
     row("coding-behind-lf", "9112 2.2",
         evil(b"A: b\nTransfer-Encoding: chunked", CL + b"%d" % len(coding(SMUGGLED)))
         + coding(SMUGGLED),

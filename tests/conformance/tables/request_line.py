@@ -2,7 +2,7 @@
 
 from rows import CLOSED, IN_STEP, OPEN, evil, head, refuse, reject, row, serve, table
 
-LF = "a recipient MAY take a single LF for a line end: where it does and a proxy does not, requests are smuggled"
+LF = "a single LF MAY end a line: where one takes it and the other does not, requests are smuggled"
 GRAMMAR = "what is no HTTP-message SHOULD get 400 and the end of the connection"
 WORDS = "servers MAY split an invalid line at blanks; two readings of one line are a way to smuggle"
 

@@ -85,7 +85,8 @@ ROWS = table(
     *(kept(f"body-{path}", "3333 Handling the Content-Length", path, "whole, and in step",
            one(200, body=body)) for path, body in BODIES.items()),
     *(answer(f"length-of-{path}", "3333 Handling the Content-Length", path,
-             "the length of a whole body is known", ours=one(200, Content_Length=str(len(BODIES[path]))))
+             "the length of a whole body is known",
+             ours=one(200, Content_Length=str(len(BODIES[path]))))
       for path in KNOWN),
     *(row(f"1.0-{path}", "9112 6.1", get(path, version=b"1.0"),
           "chunked MUST NOT be sent to HTTP/1.0", app="answers:app",

@@ -16,19 +16,37 @@
  * connection.  Trying on at once would spin: the listener stays readable. */
 #define ACCEPT_PAUSE_MS 100u
 
+static void rest(wsgi_server *server);
+
 static void
 watch_all(wsgi_server *server, bool accepting)
 {
+    bool failed = false;
+
     if (server->accepting == accepting)
         return;
     server->accepting = accepting;
     for (size_t i = 0; i < server->n_listeners; i++) {
         wsgi__io *io = &server->listeners[i]->io;
-        if (wsgi__loop_watch(server->loop, io, accepting ? WSGI__READ : 0) < 0)
-            wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                             "cannot watch %s: %s", server->listeners[i]->text,
-                             strerror(errno));
+        if (wsgi__loop_watch(server->loop, io, accepting ? WSGI__READ : 0) ==
+            WSGI_OK)
+            continue;
+        failed = true;
+        wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                         "cannot watch %s: %s; trying again in %u ms",
+                         server->listeners[i]->text, strerror(errno),
+                         ACCEPT_PAUSE_MS);
     }
+    /* No connection would ever come to make another try. */
+    if (failed)
+        rest(server);
+}
+
+static void
+rest(wsgi_server *server)
+{
+    watch_all(server, false);
+    wsgi__loop_arm(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
 }
 
 static void
@@ -37,8 +55,7 @@ pause_accepting(wsgi_server *server)
     wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
                      "cannot accept a connection: %s; trying again in %u ms",
                      strerror(errno), ACCEPT_PAUSE_MS);
-    watch_all(server, false);
-    wsgi__loop_arm(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
+    rest(server);
 }
 
 /* Returns whether there may be more. */

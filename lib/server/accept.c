@@ -18,19 +18,23 @@
  * connection.  Trying on at once would spin: the listener stays readable. */
 #define ACCEPT_PAUSE_MS 100u
 
+static void rest(wsgi_server *server);
+
 static void
 watch_all(wsgi_server *server, bool accepting)
 {
+    bool failed = false;
     if (server->accepting == accepting)
         return;
     server->accepting = accepting;
     for (size_t i = 0; i < server->n_listeners; i++) {
         wsgi__io *io = &server->listeners[i]->io;
         if (wsgi__loop_watch(server->loop, io, accepting ? WSGI__READ : 0) < 0)
-            wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                             "cannot watch %s: %s", server->listeners[i]->text,
-                             strerror(errno));
+            failed = true;
     }
+    /* No connection would ever come to make another try. */
+    if (failed)
+        rest(server);
 }
 
 /* ---- When the machine is short ------------------------------------------ */

@@ -31,11 +31,13 @@ TestSuite(faults, .init = python_start, .fini = python_stop);
 static const char *const source =
     "import io, os\n"
     "H = [('Date', 'Thu, 01 Jan 1970 00:00:00 GMT')]\n"
+    /* Without memory CPython 3.11 leaks a list of constants, [b'a', b'b']. */
+    "WORD = b'hello'\n"
     "fd = os.memfd_create('served')\n"
     "os.write(fd, bytes(range(256)) * 40)\n"
     "def plain(e, s):\n"
     "    s('200 OK', H + [('X-Path', e['PATH_INFO'])])\n"
-    "    return [b'hello', b'', b'world']\n"
+    "    return [WORD, b'', b'world']\n"
     "def lent(e, s):\n"
     "    s('200 OK', H)\n"
     "    return [b'x' * 40000, b'y' * 40000]\n"
@@ -398,6 +400,17 @@ fail_each(const memory *m, const kind *k, PyObject *app, bool warm)
     free(t.got.data);
 }
 
+/* Formatting a traceback without memory, CPython 3.11 itself loses some
+ * strings, which would count as leaks of ours.  Without that module the library
+ * makes a plainer text. */
+static void
+hide_traceback_module(void)
+{
+    cr_assert_eq(
+        PyDict_SetItemString(PyImport_GetModuleDict(), "traceback", Py_None),
+        0);
+}
+
 /* Every step-th kind from the first: tests run at once. */
 static void
 fail_kinds(const memory *m, size_t first, size_t step)
@@ -421,11 +434,13 @@ Test(faults, our_memory)
 
 Test(faults, memory_of_python_even)
 {
+    hide_traceback_module();
     fail_kinds(&pythons, 0, 2);
 }
 
 Test(faults, memory_of_python_odd)
 {
+    hide_traceback_module();
     fail_kinds(&pythons, 1, 2);
 }
 

@@ -4,7 +4,7 @@ import select
 
 import pytest
 from harness import request, responses
-from watch import HERE, MIB, bounded_memory, descriptors, is_well, mob
+from watch import HERE, MIB, at_rest, bounded_memory, is_well, mob
 
 N_PIPELINED = 10_000
 
@@ -12,8 +12,7 @@ N_PIPELINED = 10_000
 @pytest.mark.parametrize("kind", ["idle", "knock"])
 def test_connections_opened_and_closed(serve, kind):
     server = serve("app:app", "--worker-connections", "6000", cwd=HERE)
-    assert server.ask().body == b"hello"
-    base, memory = descriptors(server), server.resident()
+    base, memory = at_rest(server), server.resident()
     with mob(server, **{kind: 5000}) as crowd:
         assert server.ask().body == b"hello"
         bounded_memory(server, memory, 32 * MIB)
@@ -34,8 +33,7 @@ def send_until_full(sock, data):
 def test_pipelined_requests_without_reading(serve):
     """Their answers, 11 MiB, would not fit into the kernel's buffers."""
     server = serve("app:app", cwd=HERE)
-    assert server.ask().body == b"hello"
-    base, memory = descriptors(server), server.resident()
+    base, memory = at_rest(server), server.resident()
     flood = b"".join(request(path=f"/number?{i}") for i in range(N_PIPELINED))
     with server.connect(receive_buffer=65536) as client:
         taken = send_until_full(client.sock, flood)

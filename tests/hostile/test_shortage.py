@@ -1,25 +1,16 @@
 """More clients than there is room for."""
 
-import json
-import os
 import select
-import time
 
 from harness import request, wait_for
-from watch import HERE, descriptors, await_descriptors, is_well, rests
+from watch import HERE, at_rest, descriptors, is_well, rests
 
 CAP = 50
 N_CLIENTS = 200
 
 
-def readable(clients):
-    return select.select(clients, [], [], 0)[0]
-
-
 def start(serve, *options):
     server = serve("app:app", "--worker-connections", CAP, *options, cwd=HERE)
-    assert server.ask().body == b"hello"
-    await_descriptors(server, descriptors(server))
     return server
 
 
@@ -39,7 +30,7 @@ def answered(crowd):
 
 def test_all_are_served_in_the_end(serve):
     server = start(serve)
-    base = descriptors(server)
+    base = at_rest(server)
     crowd = crowd_at(server)
     wait_for(lambda: len(answered(crowd)) == CAP, "as many answers as allowed")
     # The others wait in the backlog, and cost nothing.
@@ -62,7 +53,7 @@ def test_all_are_served_in_the_end(serve):
 def test_one_by_one(serve):
     """Each that leaves lets one in."""
     server = start(serve)
-    crowd = crowd_at(server)
+    base, crowd = at_rest(server), crowd_at(server)
     wait_for(lambda: len(answered(crowd)) == CAP, "as many answers as allowed")
     for n in range(20):
         first = answered(crowd)[0]
@@ -72,13 +63,13 @@ def test_one_by_one(serve):
         wait_for(lambda: len(answered(crowd)) == CAP, f"answer {CAP + n + 1}")
     for client in crowd:
         client.reset()
-    is_well(server, descriptors(server))
+    is_well(server, base)
 
 
 def test_idle_clients_make_room(serve):
     """Nobody leaves by himself: keep-alive ends for those that were served."""
     server = start(serve, "--keep-alive", "300ms")
-    base = descriptors(server)
+    base = at_rest(server)
     crowd, served = crowd_at(server), 0
     while crowd:
         for client in wait_for(lambda: answered(crowd), "the next answers"):
@@ -94,8 +85,8 @@ def test_idle_clients_make_room(serve):
 def test_clients_that_ask_nothing(serve):
     """They fill the room until the time for a head is over."""
     server = start(serve, "--header-timeout", "500ms")
-    base = descriptors(server)
-    silent = [server.connect() for _ in range(2 * CAP)]
+    base = at_rest(server)
+    silent = [server.connect() for _ in range(CAP)]
     try:
         assert server.ask().body == b"hello"
     finally:

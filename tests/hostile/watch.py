@@ -40,6 +40,14 @@ def await_descriptors(server, number):
         raise AssertionError(f"{error}:\n{held.stdout}") from None
 
 
+def at_rest(server):
+    """How many descriptors it has when nobody is there; a first request is
+    behind it, and what that one loads."""
+    number = descriptors(server)
+    is_well(server, number)
+    return number
+
+
 def bounded_memory(server, before, most):
     """That no more was added than this; a sanitizer's memory does not count."""
     if not is_sanitized():

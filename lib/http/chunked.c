@@ -53,6 +53,13 @@ begin_extension(wsgi__chunked *c)
 }
 
 static void
+begin_blank(wsgi__chunked *c)
+{
+    c->state = WSGI__CHUNKED_BLANK;
+    charge(c);
+}
+
+static void
 on_size(wsgi__chunked *c, unsigned char byte)
 {
     if (wsgi__char_is(byte, WSGI__CH_HEX))
@@ -61,10 +68,25 @@ on_size(wsgi__chunked *c, unsigned char byte)
         c->state = WSGI__CHUNKED_SIZE_END;
     else if (c->digits && byte == ';')
         begin_extension(c);
+    else if (c->digits && (byte == ' ' || byte == '\t'))
+        begin_blank(c);
     else if (byte == '\n')
         fail(c, 400, "bare LF after a chunk size");
     else
         fail(c, 400, "chunk size not a hexadecimal number");
+}
+
+/* RFC 9112 7.1.1 wants blanks taken before the semicolon of an extension, and
+ * nowhere else. */
+static void
+on_blank(wsgi__chunked *c, unsigned char byte)
+{
+    if (byte == ';')
+        begin_extension(c);
+    else if (byte == ' ' || byte == '\t')
+        charge(c);
+    else
+        fail(c, 400, "blank behind a chunk size");
 }
 
 static void
@@ -180,6 +202,9 @@ on_framing(wsgi__chunked *c, unsigned char byte)
     switch (c->state) {
     case WSGI__CHUNKED_SIZE:
         on_size(c, byte);
+        break;
+    case WSGI__CHUNKED_BLANK:
+        on_blank(c, byte);
         break;
     case WSGI__CHUNKED_EXTENSION:
         on_extension(c, byte);

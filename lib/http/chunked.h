@@ -22,13 +22,14 @@
 #include "base/span.h"
 #include "http/fault.h"
 
-/* The lines of the coding, in their order.  SIZE -> SIZE_END, EXTENSION;
- * EXTENSION -> SIZE_END; SIZE_END -> DATA, or TRAILER after the last chunk;
- * DATA -> DATA_CR -> DATA_LF -> SIZE; TRAILER -> TRAILER_NAME, LAST_LF;
- * TRAILER_NAME -> TRAILER_VALUE -> TRAILER_LF -> TRAILER; LAST_LF -> ENDED.
- * Each but ENDED may also -> FAILED. */
+/* The lines of the coding, in their order.  SIZE -> SIZE_END, BLANK,
+ * EXTENSION; BLANK -> EXTENSION; EXTENSION -> SIZE_END; SIZE_END -> DATA, or
+ * TRAILER after the last chunk; DATA -> DATA_CR -> DATA_LF -> SIZE; TRAILER ->
+ * TRAILER_NAME, LAST_LF; TRAILER_NAME -> TRAILER_VALUE -> TRAILER_LF ->
+ * TRAILER; LAST_LF -> ENDED.  Each but ENDED may also -> FAILED. */
 typedef enum wsgi__chunked_state {
     WSGI__CHUNKED_SIZE,
+    WSGI__CHUNKED_BLANK, /* between size and extension */
     WSGI__CHUNKED_EXTENSION,
     WSGI__CHUNKED_SIZE_END,
     WSGI__CHUNKED_DATA,

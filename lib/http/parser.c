@@ -1,6 +1,7 @@
 #include "http/parser.h"
 
 #include <http_parser.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "http/chunked.h"
@@ -95,6 +96,24 @@ ask_http_parser(http_parser *hp, wsgi__span text)
     }
 }
 
+/* The blanks around values are left out: behind a length or a coding
+ * http-parser takes spaces, but no tab (RFC 9112 5.1 allows both). */
+static void
+ask_without_blanks(http_parser *hp, const wsgi__request *req)
+{
+    const char *line = req->head.data + req->method.len;
+    size_t len = (size_t)(req->headers[0].name.ptr - line);
+
+    ask_http_parser(hp, (wsgi__span){ line, len });
+    for (size_t i = 0; i < req->n_headers; i++) {
+        ask_http_parser(hp, req->headers[i].name);
+        ask_http_parser(hp, WSGI__SPAN(": "));
+        ask_http_parser(hp, req->headers[i].value);
+        ask_http_parser(hp, WSGI__SPAN("\r\n"));
+    }
+    ask_http_parser(hp, WSGI__SPAN("\r\n"));
+}
+
 static bool
 agrees(const wsgi__request *req, const http_parser *hp, const opinion *o)
 {
@@ -119,8 +138,11 @@ second_opinion(const wsgi__request *req)
     http_parser_init(&hp, HTTP_REQUEST);
     hp.data = &o;
     ask_http_parser(&hp, WSGI__SPAN("GET"));
-    ask_http_parser(
-        &hp, (wsgi__span){ req->head.data + method, req->head.len - method });
+    if (req->n_headers && memchr(req->head.data, '\t', req->head.len))
+        ask_without_blanks(&hp, req);
+    else
+        ask_http_parser(&hp, (wsgi__span){ req->head.data + method,
+                                           req->head.len - method });
     if (hp.http_errno != HPE_OK)
         return http_errno_description(HTTP_PARSER_ERRNO(&hp));
     return agrees(req, &hp, &o) ? NULL : "ambiguous head";

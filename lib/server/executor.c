@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "python/child.h"
@@ -15,6 +16,10 @@
  * polling when every request is short. */
 #define JOBS_PER_TURN 64
 #define STEPS_PER_TURN 16
+
+/* When they are not: what is answered has to leave before others, who are no
+ * faster, have their turn. */
+#define LONGEST_RUN_NS (2 * 1000 * 1000)
 
 #define LONGEST_TRACEBACK ((size_t)256 * 1024)
 
@@ -391,12 +396,38 @@ op_ready(const wsgi__executor *base)
            atomic_load_explicit(&ex->returned, memory_order_relaxed);
 }
 
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A host has finalised Python before it freed the server: the objects of jobs
+ * and loans cannot be reached any more. */
+static void
+abandon_all(executor *ex)
+{
+    atomic_store(&ex->returned, NULL);
+    while (ex->first) {
+        wsgi__job *job = dequeue(ex);
+        job->run = NULL;
+        finish(ex, job, WSGI__END_CANCELLED);
+    }
+}
+
 static void
 op_run(wsgi__executor *base)
 {
     executor *ex = from_base(base);
     if (!op_ready(base))
         return;
+    if (!Py_IsInitialized()) {
+        abandon_all(ex);
+        return;
+    }
+    int64_t until = now_ns() + LONGEST_RUN_NS;
     wsgi__gil_enter(&ex->gil);
     ex->forks = n_forks;
     for (int i = 0; i < JOBS_PER_TURN && ex->first; i++) {
@@ -405,6 +436,8 @@ op_run(wsgi__executor *base)
         ex->current = NULL;
         if (more)
             enqueue(ex, job);
+        if (ex->first && now_ns() > until)
+            break;
     }
     settle_loans(ex);
     wsgi__gil_leave(&ex->gil);
@@ -439,9 +472,11 @@ wsgi__executor_free(wsgi__executor *base)
     executor *ex = from_base(base);
     if (!ex)
         return;
-    wsgi__gil_enter(&ex->gil);
-    settle_loans(ex);
-    wsgi__gil_leave(&ex->gil);
-    wsgi__gil_forget(&ex->gil);
+    if (Py_IsInitialized()) {
+        wsgi__gil_enter(&ex->gil);
+        settle_loans(ex);
+        wsgi__gil_leave(&ex->gil);
+        wsgi__gil_forget(&ex->gil);
+    }
     wsgi__mem_free(ex);
 }

@@ -237,7 +237,9 @@ class Haproxy(Proxy):
                 timeout connect 10s
                 timeout client 60s
                 timeout server 60s
-                retries 3
+                # More than there are idle connections to the server: when they
+                # are of one age, each attempt may find one that just ended.
+                retries 20
                 retry-on all-retryable-errors
             frontend front
                 bind fd@{self.fd}

@@ -749,6 +749,17 @@ on_ready(wsgi__io *io, unsigned events)
     }
 }
 
+/* A request that crosses the close would be answered by a reset if the socket
+ * were gone.  A proxy that reads a plain end instead sends it again on another
+ * connection. */
+static void
+end_idle(wsgi__conn *conn)
+{
+    on_readable(conn); /* a request may have come just now */
+    if (conn->state == WSGI__CONN_HEAD && is_idle(conn))
+        linger(conn);
+}
+
 static void
 on_expired(wsgi__timer *timer)
 {
@@ -756,7 +767,7 @@ on_expired(wsgi__timer *timer)
     switch (conn->state) {
     case WSGI__CONN_HEAD:
         if (is_idle(conn))
-            wsgi__conn_close(conn);
+            end_idle(conn);
         else
             refuse(conn, 408, "the request head took too long");
         break;

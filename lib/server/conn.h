@@ -10,8 +10,8 @@
 /*
  *   state   | watches        | deadline            | leaves to
  *   --------+----------------+---------------------+--------------------------
- *   HEAD    | read           | header, or          | BODY, RUN; WRITE with 4xx
- *           |                | keep-alive if idle  |
+ *   HEAD    | read           | header, or          | BODY, RUN; WRITE with 4xx,
+ *           |                | keep-alive if idle  | LINGER
  *   BODY    | read           | body                | RUN; WRITE with 4xx
  *   RUN     | as before *    | -                   | WRITE, HEAD, LINGER
  *   WRITE   | write          | write               | RUN (drained, more to

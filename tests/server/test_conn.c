@@ -444,6 +444,38 @@ Test(conn, deadlines)
     }
 }
 
+Test(conn, a_request_that_crosses_the_close_of_an_idle_connection)
+{
+    world w;
+    char byte;
+    setup(&w);
+    w.set.timeouts.keep_alive = 300;
+    say(&w, GET("/first"));
+    free(hear(&w, NULL));
+
+    /* Before the end: it counts, although the time is over. */
+    say(&w, GET("/in-time"));
+    w.set.first->timer.expired(&w.set.first->timer);
+    char *got = hear(&w, NULL);
+    cr_expect(strstr(got, "200 OK"), "%s", got);
+    free(got);
+
+    /* Behind it: a plain end.  A reset reads as a failure, which proxies do not
+     * repeat the request after. */
+    for (int n = 0; n < 300 && recv(w.client, &byte, 1, MSG_PEEK) < 0; n++)
+        turn(&w);
+    cr_expect_eq(write(w.client, GET("/late"), strlen(GET("/late"))),
+                 (ssize_t)strlen(GET("/late")));
+    turns(&w, 3);
+    cr_expect_eq(read(w.client, &byte, 1), 0);
+    cr_expect_eq(w.accesses, 2);
+    close(w.client);
+    w.client = -1;
+    turns(&w, 2);
+    cr_expect_eq(w.set.count, 0);
+    teardown(&w);
+}
+
 Test(conn, draining)
 {
     world w;

@@ -320,7 +320,8 @@ run(program *self)
     self->errors.file.fd = STDERR_FILENO;
     self->access.file.fd = -1;
     self->server = wsgi_server_new();
-    int code = run_steps(self);
+    int code = self->server ? run_steps(self)
+                            : fail(self, CANNOT_BOOT, "out of memory");
     finish(self);
     return code;
 }

@@ -180,6 +180,9 @@ typedef enum wsgi_option {
     /* The callable of the specification is a factory that returns the
      * application, 0 or 1. [0] */
     WSGI_OPT_FACTORY = 19,
+    /* Bytes a second that a request body has to bring on average, counted from
+     * when it has taken the body timeout; then 408. [240] */
+    WSGI_OPT_MIN_BODY_RATE = 20,
 
     /* -- Strings, for wsgi_server_set_str() -- */
 
@@ -353,9 +356,9 @@ WSGI_API void wsgi_server_stop(wsgi_server *server, wsgi_stop how);
 WSGI_API int wsgi_server_start(wsgi_server *server);
 
 /* The one descriptor to watch for readability, level-triggered, once started.
- * It covers sockets, timers, finished application threads and
- * wsgi_server_stop(), so no timeout needs to be asked for.  -1 before start.
- * Do not read from it or close it. */
+ * It covers sockets, timers and wsgi_server_stop(), so no timeout needs to be
+ * asked for.  -1 before start, and with the poll back end.  Do not read from it
+ * or close it. */
 WSGI_API int wsgi_server_fd(const wsgi_server *server);
 
 /* Does what is due, waiting for it at most timeout_ms (0: not at all, -1: for

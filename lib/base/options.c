@@ -46,6 +46,12 @@ static const wsgi_option_info table[] = {
     { SIZE, WSGI_OPT_BODY_TIMEOUT, WSGI_KIND_DURATION, "body-timeout", "",
       "time", "SECONDS", "Time between two reads of a request body", "30", 0,
       DAY },
+    { SIZE, WSGI_OPT_MIN_BODY_RATE, WSGI_KIND_SIZE, "min-body-rate", "",
+      "time", "BYTES",
+      "Bytes a second that a request body brings on average, once it has "
+      "taken "
+      "the body timeout",
+      "240", 0, GIB },
     { SIZE, WSGI_OPT_WRITE_TIMEOUT, WSGI_KIND_DURATION, "write-timeout", "",
       "time", "SECONDS", "Time in which a write must make progress", "60", 0,
       DAY },

@@ -295,8 +295,7 @@ wsgi__loop_publish(wsgi__loop *loop)
         wsgi__loop_wake(loop);
     const wsgi__timer *next = earliest(loop);
     /* Due is what lies before the clock, not at it. */
-    return next ? loop->backend->ops->publish(loop->backend, next->at + 1)
-                : WSGI_OK;
+    return loop->backend->ops->publish(loop->backend, next ? next->at + 1 : 0);
 }
 
 static wsgi__backend *

@@ -33,7 +33,7 @@ typedef struct wsgi__backend_ops {
     /* NULL, both, where there is no descriptor to hand out. */
     int (*fd)(const wsgi__backend *backend);
     /* The fd is to be readable once the monotonic clock is past at_ns; earlier
-     * does no harm. */
+     * does no harm.  0: there is no deadline. */
     int (*publish)(wsgi__backend *backend, uint64_t at_ns);
 } wsgi__backend_ops;
 

@@ -121,10 +121,11 @@ epoll_publish(wsgi__backend *backend, uint64_t at_ns)
 {
     epoll_backend *self = (epoll_backend *)backend;
 
-    if (self->timer_at && self->timer_at <= at_ns)
-        return WSGI_OK;
+    /* At the first call, due or not: later there may be no descriptor left. */
     if (self->timer < 0 && open_timer(self) < 0)
         return WSGI_ERR_SYSTEM;
+    if (at_ns == 0 || (self->timer_at && self->timer_at <= at_ns))
+        return WSGI_OK;
     struct itimerspec at = { .it_value = {
                                  .tv_sec = (time_t)(at_ns / WSGI__NS_PER_S),
                                  .tv_nsec = (long)(at_ns % WSGI__NS_PER_S) } };

@@ -1,6 +1,8 @@
 #include "server/accept.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -16,47 +18,129 @@
  * connection.  Trying on at once would spin: the listener stays readable. */
 #define ACCEPT_PAUSE_MS 100u
 
+static void rest(wsgi_server *server);
+
 static void
 watch_all(wsgi_server *server, bool accepting)
 {
+    bool failed = false;
     if (server->accepting == accepting)
         return;
     server->accepting = accepting;
     for (size_t i = 0; i < server->n_listeners; i++) {
         wsgi__io *io = &server->listeners[i]->io;
         if (wsgi__loop_watch(server->loop, io, accepting ? WSGI__READ : 0) < 0)
-            wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                             "cannot watch %s: %s", server->listeners[i]->text,
-                             strerror(errno));
+            failed = true;
     }
+    /* No connection would ever come to make another try. */
+    if (failed)
+        rest(server);
+}
+
+/* ---- When the machine is short ------------------------------------------ */
+
+static void
+note_failure(wsgi_server *server)
+{
+    if (!server->accept_failing)
+        wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                         "cannot accept connections: %s; trying again every "
+                         "%u ms",
+                         strerror(errno), ACCEPT_PAUSE_MS);
+    server->accept_failing = true;
 }
 
 static void
-pause_accepting(wsgi_server *server)
+note_success(wsgi_server *server)
 {
-    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                     "cannot accept a connection: %s; trying again in %u ms",
-                     strerror(errno), ACCEPT_PAUSE_MS);
+    if (server->accept_failing)
+        wsgi__log_printf(&server->log, WSGI_LOG_INFO,
+                         "accepting connections again");
+    server->accept_failing = false;
+}
+
+static void
+take_reserve(wsgi_server *server)
+{
+    if (server->reserve_fd < 0)
+        server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Without a descriptor a client cannot even be told so: one is kept for that,
+ * and whoever waits longest is turned away with it. */
+static void
+turn_away(wsgi_server *server, wsgi__listener *listener)
+{
+    static const char sorry[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                "Retry-After: 1\r\n"
+                                "Content-Length: 0\r\n"
+                                "Connection: close\r\n\r\n";
+    wsgi__endpoint peer;
+
+    if (server->reserve_fd < 0)
+        return;
+    close(server->reserve_fd);
+    server->reserve_fd = -1;
+    int fd = wsgi__listener_accept(listener, &peer);
+    if (fd >= 0) {
+        send(fd, sorry, sizeof(sorry) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        close(fd);
+    }
+    take_reserve(server);
+}
+
+static void
+rest(wsgi_server *server)
+{
+    if (server->phase != WSGI__SERVER_SERVING)
+        return; /* these are the last ones, and listening ends */
+    note_failure(server);
     watch_all(server, false);
     wsgi__loop_arm(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
 }
+
+static bool
+is_shortage_of_files(int error)
+{
+    return error == EMFILE || error == ENFILE;
+}
+
+/* After a failed accept: whether it is worth another attempt now. */
+static bool
+recover(wsgi_server *server, wsgi__listener *listener)
+{
+    int error = errno;
+    if (error == EAGAIN || error == EWOULDBLOCK)
+        return false;
+    if (is_shortage_of_files(error) && wsgi__conns_close_idle(&server->conns))
+        return true;
+    errno = error;
+    rest(server);
+    if (is_shortage_of_files(error))
+        turn_away(server, listener);
+    return false;
+}
+
+/* ---- Accepting ---------------------------------------------------------- */
 
 /* Returns whether there may be more. */
 static bool
 accept_one(wsgi_server *server, wsgi__listener *listener)
 {
     wsgi__endpoint peer;
+    if (!wsgi__conns_make_room(&server->conns))
+        return false;
     int fd = wsgi__listener_accept(listener, &peer);
-    if (fd < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            pause_accepting(server);
+    if (fd < 0)
+        return recover(server, listener);
+    if (wsgi__conns_add(&server->conns, fd, listener, &peer) ==
+        WSGI_ERR_NOMEM) {
+        errno = ENOMEM;
+        rest(server);
         return false;
     }
-    if (wsgi__conns_add(&server->conns, fd, listener, &peer) < 0) {
-        pause_accepting(server);
-        return false;
-    }
-    return !wsgi__conns_full(&server->conns);
+    note_success(server);
+    return true;
 }
 
 static void
@@ -74,7 +158,7 @@ wsgi__accept_regulate(wsgi_server *server)
 {
     if (server->phase == WSGI__SERVER_SERVING &&
         !wsgi__timer_armed(&server->accept_pause))
-        watch_all(server, !wsgi__conns_full(&server->conns));
+        watch_all(server, wsgi__conns_have_room(&server->conns));
 }
 
 static void
@@ -97,6 +181,9 @@ wsgi__accept_end(wsgi_server *server)
 {
     bool ours = server->bound_by == getpid();
     watch_all(server, false);
+    if (server->reserve_fd >= 0)
+        close(server->reserve_fd);
+    server->reserve_fd = -1;
     wsgi__loop_disarm(server->loop, &server->accept_pause);
     for (size_t i = 0; i < server->n_listeners; i++)
         wsgi__listener_close(server->listeners[i], ours);
@@ -110,4 +197,5 @@ wsgi__accept_init(wsgi_server *server)
         server->listeners[i]->io.ready = on_connection;
     }
     server->accept_pause.expired = on_pause_over;
+    take_reserve(server);
 }

@@ -66,6 +66,9 @@ struct wsgi__conn {
 
 /* ---- What wsgi__conns calls --------------------------------------------- */
 
+/* Between two requests: closing it loses nothing. */
+bool wsgi__conn_is_spare(const wsgi__conn *conn);
+
 /* The socket is new. */
 void wsgi__conn_start(wsgi__conn *conn);
 

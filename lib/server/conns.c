@@ -138,6 +138,39 @@ wsgi__conns_bury(wsgi__conns *set, wsgi__conn *conn)
     set->dead = conn;
 }
 
+/* The one that has been there longest.  Looked for only where the set is full,
+ * or the machine. */
+static wsgi__conn *
+find_spare(const wsgi__conns *set)
+{
+    wsgi__conn *found = NULL;
+    for (wsgi__conn *conn = set->first; conn; conn = conn->next)
+        if (wsgi__conn_is_spare(conn))
+            found = conn;
+    return found;
+}
+
+bool
+wsgi__conns_have_room(const wsgi__conns *set)
+{
+    return !wsgi__conns_full(set) || find_spare(set);
+}
+
+bool
+wsgi__conns_close_idle(wsgi__conns *set)
+{
+    wsgi__conn *spare = find_spare(set);
+    if (spare)
+        wsgi__conn_close(spare);
+    return spare != NULL;
+}
+
+bool
+wsgi__conns_make_room(wsgi__conns *set)
+{
+    return !wsgi__conns_full(set) || wsgi__conns_close_idle(set);
+}
+
 /* ---- Phases of a turn --------------------------------------------------- */
 
 bool

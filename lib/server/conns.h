@@ -29,6 +29,7 @@ typedef struct wsgi__conns {
     const wsgi__log *log;
     wsgi__parser_limits limits;
     wsgi__timeouts timeouts;
+    int64_t min_body_rate; /* bytes a second; 0: none */
     size_t body_in_memory;
     size_t most; /* connections at once */
     wsgi__span script_name;
@@ -70,6 +71,16 @@ wsgi__conns_full(const wsgi__conns *set)
 {
     return set->count >= set->most;
 }
+
+/* Whether one more fits in; when full, whether a connection that is idle
+ * between two requests could be closed for it. */
+bool wsgi__conns_have_room(const wsgi__conns *set);
+
+/* Closes such a connection if that is what it takes; false if there is none. */
+bool wsgi__conns_make_room(wsgi__conns *set);
+
+/* Closes one whether or not the set is full: the machine is. */
+bool wsgi__conns_close_idle(wsgi__conns *set);
 
 /* Parses pipelined requests whose turn has come; true if there were any. */
 bool wsgi__conns_continue(wsgi__conns *set);

@@ -28,7 +28,8 @@ typedef struct wsgi__exchange {
     wsgi__buf head;   /* a copy of the response head, for the access log */
     int code;         /* 0: nothing answered yet */
     uint64_t body_bytes;
-    uint64_t began_us; /* when the first byte came; 0: nobody asked */
+    uint64_t began_us;   /* when the first byte came; 0: nobody asked */
+    uint64_t body_since; /* loop's milliseconds at the end of the head */
 
     bool began;     /* its first byte has come */
     bool submitted; /* the executor has the job: until done */

@@ -404,12 +404,29 @@ now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* A host has finalised Python before it freed the server: the objects of jobs
+ * and loans cannot be reached any more. */
+static void
+abandon_all(executor *ex)
+{
+    atomic_store(&ex->returned, NULL);
+    while (ex->first) {
+        wsgi__job *job = dequeue(ex);
+        job->run = NULL;
+        finish(ex, job, WSGI__END_CANCELLED);
+    }
+}
+
 static void
 op_run(wsgi__executor *base)
 {
     executor *ex = from_base(base);
     if (!op_ready(base))
         return;
+    if (!Py_IsInitialized()) {
+        abandon_all(ex);
+        return;
+    }
     int64_t until = now_ns() + LONGEST_RUN_NS;
     wsgi__gil_enter(&ex->gil);
     ex->forks = n_forks;
@@ -455,9 +472,11 @@ wsgi__executor_free(wsgi__executor *base)
     executor *ex = from_base(base);
     if (!ex)
         return;
-    wsgi__gil_enter(&ex->gil);
-    settle_loans(ex);
-    wsgi__gil_leave(&ex->gil);
-    wsgi__gil_forget(&ex->gil);
+    if (Py_IsInitialized()) {
+        wsgi__gil_enter(&ex->gil);
+        settle_loans(ex);
+        wsgi__gil_leave(&ex->gil);
+        wsgi__gil_forget(&ex->gil);
+    }
     wsgi__mem_free(ex);
 }

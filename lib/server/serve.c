@@ -129,6 +129,7 @@ configure_conns(wsgi_server *server)
         .write = milliseconds(server, WSGI_OPT_WRITE_TIMEOUT),
         .keep_alive = milliseconds(server, WSGI_OPT_KEEP_ALIVE),
     };
+    set->min_body_rate = wsgi__options_int(options, WSGI_OPT_MIN_BODY_RATE);
     set->body_in_memory =
         (size_t)wsgi__options_int(options, WSGI_OPT_BODY_SPOOL_SIZE);
     set->most = most_connections(server);
@@ -196,8 +197,22 @@ wsgi__server_close(wsgi_server *server)
     server->executor = NULL;
 }
 
-int
-wsgi_server_start(wsgi_server *server)
+/* Brings the descriptor of a host's own loop up to date.  The poll back end has
+ * none. */
+static int
+publish(wsgi_server *server)
+{
+    if (wsgi__loop_fd(server->loop) < 0 ||
+        wsgi__loop_publish(server->loop) >= 0)
+        return WSGI_OK;
+    return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                             "cannot make the server's descriptor ready for "
+                             "its next deadline: %s",
+                             strerror(errno));
+}
+
+static int
+begin(wsgi_server *server)
 {
     int status = wsgi_server_load(server);
     if (status < 0)
@@ -208,7 +223,9 @@ wsgi_server_start(wsgi_server *server)
     if (server->n_listeners == 0)
         return wsgi__server_fail(server, WSGI_ERR_STATE,
                                  "no address: call wsgi_server_bind() before");
-    status = build(server);
+    status = wsgi__server_make_app(server);
+    if (status == WSGI_OK)
+        status = build(server);
     if (status < 0) {
         wsgi__server_close(server);
         server->phase = WSGI__SERVER_STOPPED;
@@ -221,6 +238,15 @@ wsgi_server_start(wsgi_server *server)
     if (atomic_load(&server->stop_asked) != WSGI__STOP_NONE)
         wsgi__loop_wake(server->loop);
     return WSGI_OK;
+}
+
+int
+wsgi_server_start(wsgi_server *server)
+{
+    int status = begin(server);
+    /* The timer inside the descriptor is made now: later there may be no
+     * descriptor left for it. */
+    return status < 0 ? status : publish(server);
 }
 
 /* ---- Serving ------------------------------------------------------------ */
@@ -305,12 +331,7 @@ wsgi_server_dispatch(wsgi_server *server, int timeout_ms)
     /* What is left has to show in the descriptor. */
     if (has_work(server))
         wsgi__loop_wake(server->loop);
-    if (wsgi__loop_publish(server->loop) < 0)
-        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
-                                 "cannot make the server's descriptor ready "
-                                 "for its next deadline: %s",
-                                 strerror(errno));
-    return WSGI_OK;
+    return publish(server);
 }
 
 int
@@ -319,7 +340,7 @@ wsgi_server_serve(wsgi_server *server)
     int status = WSGI_OK;
     if (!server || server->phase == WSGI__SERVER_NEW ||
         server->phase == WSGI__SERVER_STOPPED)
-        status = wsgi_server_start(server);
+        status = begin(server);
     if (status < 0)
         return status;
     void *paused = wsgi__gil_pause();

@@ -73,6 +73,7 @@ wsgi_server_new(void)
     wsgi__options_init(&server->options);
     wsgi__buf_init(&server->error, LONGEST_ERROR);
     server->log.level = WSGI_LOG_INFO;
+    server->reserve_fd = -1;
     return server;
 }
 
@@ -317,7 +318,7 @@ wsgi_server_set_app_object(wsgi_server *server, PyObject *app)
 
 /* GIL held. */
 static int
-make_app(wsgi_server *server, PyObject *callable)
+make_app(wsgi_server *server)
 {
     const wsgi__options *options = &server->options;
     const wsgi__app_settings settings = {
@@ -326,29 +327,29 @@ make_app(wsgi_server *server, PyObject *callable)
         .software = wsgi__options_str(options, WSGI_OPT_SERVER_HEADER),
         .log = &server->log,
     };
-    server->app = wsgi__app_new(callable, &settings);
+    server->app = wsgi__app_new(server->app_object, &settings);
     if (server->app)
         return WSGI_OK;
     wsgi__traceback_take(&server->error);
     return WSGI_ERR_NOMEM;
 }
 
+int
+wsgi__server_make_app(wsgi_server *server)
+{
+    wsgi__gil_enter(&server->gil);
+    int status = make_app(server);
+    wsgi__gil_leave(&server->gil);
+    return status;
+}
+
 /* GIL held. */
 static int
 load_app(wsgi_server *server)
 {
-    PyObject *callable = NULL;
-
-    if (server->app_object)
-        return make_app(server, server->app_object);
     bool factory = wsgi__options_int(&server->options, WSGI_OPT_FACTORY) != 0;
-    int status = wsgi__importer_load(server->app_spec, factory, &callable,
-                                     &server->error);
-    if (status < 0)
-        return status;
-    status = make_app(server, callable);
-    Py_DECREF(callable);
-    return status;
+    return wsgi__importer_load(server->app_spec, factory, &server->app_object,
+                               &server->error);
 }
 
 static int
@@ -363,9 +364,9 @@ int
 wsgi_server_load(wsgi_server *server)
 {
     int status = enter_call(server);
-    if (status < 0 || server->app)
+    if (status < 0 || server->app_object)
         return status;
-    if (!server->app_spec && !server->app_object)
+    if (!server->app_spec)
         return wsgi__server_fail(server, WSGI_ERR_STATE,
                                  "no application: call wsgi_server_set_app() "
                                  "before");

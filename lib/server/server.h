@@ -54,6 +54,8 @@ struct wsgi_server {
     wsgi__conns conns;
     wsgi__stream_ops stream_ops;
     wsgi__timer accept_pause; /* the machine is short of descriptors */
+    int reserve_fd;      /* -1, or what is given up to turn a client away */
+    bool accept_failing; /* it is said once until it is over */
     wsgi__timer drain_end;
     bool accepting;
 
@@ -66,6 +68,9 @@ struct wsgi_server {
 /* Sets the error text and returns status. */
 int wsgi__server_fail(wsgi_server *server, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* From the loaded callable, by the options as they are now.  No GIL needed. */
+int wsgi__server_make_app(wsgi_server *server);
 
 /* Ends serving at once, if it has begun: connections and executor go.  The
  * loop stays, since wsgi_server_stop() may be waking it. */

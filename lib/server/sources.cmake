@@ -3,6 +3,9 @@ target_sources(wsgi_objects PRIVATE
   server/access.c
   server/answer.c
   server/conn.c
+  server/conn_input.c
+  server/conn_job.c
+  server/conn_trace.c
   server/conns.c
   server/exchange.c
   server/executor.c

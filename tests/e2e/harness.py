@@ -141,9 +141,11 @@ Address = namedtuple("Address", "family target")
 
 
 class Server:
-    """A wsgid that listens.  Make it with the fixture `serve`."""
+    """A wsgid that listens.  Make it with the fixture `serve`.  `command`
+    starts it in place of WSGID, and has to become it by exec: signals go to
+    the process that was started."""
 
-    def __init__(self, app, *options, validate=False, env=None, cwd=APPS):
+    def __init__(self, app, *options, validate=False, env=None, cwd=APPS, command=None):
         self.validated = validate
         options = [str(option) for option in options]
         env = dict(env or {})
@@ -152,7 +154,7 @@ class Server:
             env["E2E_APP"], app = app, "validated:app"
         if not {"--bind", "-b"} & set(options):
             options = ["--bind", "127.0.0.1:0", *options]
-        self.arguments = [WSGID, *options, app]
+        self.arguments = [*(command or [WSGID]), *options, app]
         self.stopped = False
         self.process = subprocess.Popen(
             self.arguments,

@@ -28,7 +28,7 @@ from harness import (
 OPTIONS = [
     "bind", "backlog", "reuse-port", "socket-mode", "worker-connections",
     "graceful-timeout", "keep-alive", "header-timeout", "body-timeout",
-    "write-timeout", "limit-request-line", "limit-request-fields",
+    "write-timeout", "min-body-rate", "limit-request-line", "limit-request-fields",
     "limit-request-field-size", "limit-request-body", "body-spool-size",
     "sendfile", "server-header", "root-path", "factory", "chdir", "pythonpath",
     "venv", "env", "access-logfile", "access-logformat", "error-logfile",

@@ -612,6 +612,32 @@ Test(conn, a_request_that_crosses_the_close_of_an_idle_connection)
     teardown(&w);
 }
 
+/* A byte now and then keeps no connection. */
+Test(conn, a_body_that_comes_too_slowly)
+{
+    static const struct {
+        int64_t rate;
+        const char *status;
+    } rows[] = { { 1000000, "408" }, { 0, "200" } };
+    for (size_t i = 0; i < 2; i++) {
+        world w;
+        setup(&w);
+        w.set.timeouts.body = 20;
+        w.set.min_body_rate = rows[i].rate;
+        say(&w, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n");
+        for (int n = 0; n < 30; n++) {
+            say(&w, "x");
+            turn(&w);
+            usleep(2000);
+        }
+        char *got = hear(&w, NULL);
+        cr_expect(strncmp(*got ? got + 9 : got, rows[i].status, 3) == 0,
+                  "%zu: %s", i, got);
+        free(got);
+        teardown(&w);
+    }
+}
+
 Test(conn, draining)
 {
     world w;

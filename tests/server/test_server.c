@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <wsgi/python.h>
@@ -187,15 +189,133 @@ Test(server, one_descriptor_is_the_whole_contract)
 }
 
 /* The poll back end has no descriptor to hand out: said in words. */
-Test(server, dispatch_without_a_descriptor)
+Test(server, the_poll_back_end_has_no_descriptor_but_can_be_dispatched)
 {
     setenv("WSGI_LOOP", "poll", 1);
     wsgi_server *server = new_server(HELLO);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
     cr_expect_eq(wsgi_server_fd(server), -1);
-    cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_ERR_SYSTEM);
-    cr_expect(strstr(wsgi_server_error(server), "descriptor"), "%s",
-              wsgi_server_error(server));
+    int fd = connect_to(server);
+    char block[4096];
+    dprintf(fd, "GET /poll HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(wsgi_server_dispatch(server, 100), WSGI_OK);
+    cr_expect_gt(recv(fd, block, sizeof(block), MSG_DONTWAIT), 0);
+    close(fd);
+    wsgi_server_free(server);
+}
+
+/* ---- Shortages ---------------------------------------------------------- */
+
+static void
+count_errors(void *user, wsgi_log_level level, const char *entry)
+{
+    (void)entry;
+    if (level == WSGI_LOG_ERROR)
+        ++*(int *)user;
+}
+
+static void
+dispatch(wsgi_server *server, int times)
+{
+    while (times-- > 0)
+        cr_assert_eq(wsgi_server_dispatch(server, 20), WSGI_OK);
+}
+
+static void
+connect_fd(int fd, const wsgi_server *server)
+{
+    const char *address = wsgi_server_address(server, 0);
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
+    };
+    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+}
+
+Test(server, without_descriptors_clients_are_turned_away)
+{
+    wsgi_server *server = new_server(HELLO);
+    int errors = 0;
+    wsgi_server_set_log(server, WSGI_LOG_ERROR, count_errors, &errors);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int turned_away = socket(AF_INET, SOCK_STREAM, 0);
+    int served = socket(AF_INET, SOCK_STREAM, 0);
+
+    struct rlimit usual, none;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    int lowest_free = dup(served);
+    close(lowest_free);
+    none = usual;
+    none.rlim_cur = (rlim_t)lowest_free;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+
+    char block[4096] = "";
+    connect_fd(turned_away, server);
+    dispatch(server, 20);
+    cr_expect_gt(recv(turned_away, block, sizeof(block) - 1, MSG_DONTWAIT), 0);
+    cr_expect(strncmp(block, "HTTP/1.1 503 ", 13) == 0, "%s", block);
+    cr_expect(strstr(block, "Retry-After: "), "%s", block);
+    cr_expect_eq(errors, 1, "said once, not at every attempt");
+
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    connect_fd(served, server);
+    dprintf(served, "GET /after HTTP/1.1\r\nHost: x\r\n\r\n");
+    dispatch(server, 20);
+    memset(block, 0, sizeof(block));
+    cr_expect_gt(recv(served, block, sizeof(block) - 1, MSG_DONTWAIT), 0);
+    cr_expect(strstr(block, "hello /after"), "%s", block);
+    close(turned_away);
+    close(served);
+    wsgi_server_free(server);
+}
+
+/* Idle connections make room for those who want something. */
+Test(server, a_full_server_closes_what_is_idle)
+{
+    wsgi_server *server = new_server(HELLO);
+    char block[4096];
+    int fds[4];
+    cr_assert_eq(wsgi_server_set_int(server, WSGI_OPT_WORKER_CONNECTIONS, 2),
+                 WSGI_OK);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = connect_to(server);
+        dprintf(fds[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        dispatch(server, 5);
+        cr_expect_gt(recv(fds[i], block, sizeof(block), MSG_DONTWAIT), 0, "%d",
+                     i);
+    }
+    cr_expect_eq(recv(fds[0], block, sizeof(block), MSG_DONTWAIT), 0,
+                 "the oldest went first");
+    cr_expect_lt(recv(fds[3], block, sizeof(block), MSG_DONTWAIT), 0);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    wsgi_server_free(server);
+}
+
+/* Busy ones are left alone: who comes then waits. */
+Test(server, a_full_server_lets_newcomers_wait)
+{
+    wsgi_server *server = new_server(HELLO);
+    char block[4096];
+    cr_assert_eq(wsgi_server_set_int(server, WSGI_OPT_WORKER_CONNECTIONS, 1),
+                 WSGI_OK);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int busy = connect_to(server);
+    dprintf(busy, "GET / HT");
+    dispatch(server, 3);
+    int waiting = connect_to(server);
+    dprintf(waiting, "GET /w HTTP/1.1\r\nHost: x\r\n\r\n");
+    dispatch(server, 5);
+    cr_expect_lt(recv(waiting, block, sizeof(block), MSG_DONTWAIT), 0);
+    dprintf(busy, "TP/1.1\r\nHost: x\r\n\r\n");
+    dispatch(server, 8);
+    cr_expect_gt(recv(busy, block, sizeof(block), MSG_DONTWAIT), 0);
+    cr_expect_gt(recv(waiting, block, sizeof(block), MSG_DONTWAIT), 0);
+    close(busy);
+    close(waiting);
     wsgi_server_free(server);
 }
 
@@ -396,6 +516,28 @@ Test(server, the_application_is_let_go)
     Py_DECREF(app);
 }
 
+Test(server, options_count_until_the_start)
+{
+    wsgi_server *server =
+        new_server("def app(environ, start_response):\n"
+                   "    start_response('200 OK', [])\n"
+                   "    return [environ['SERVER_SOFTWARE'].encode()]\n");
+    cr_assert_eq(wsgi_server_load(server), WSGI_OK);
+    cr_assert_eq(
+        wsgi_server_set_str(server, WSGI_OPT_SERVER_HEADER, "after/load"),
+        WSGI_OK);
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    char block[4096] = "";
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(wsgi_server_dispatch(server, 100), WSGI_OK);
+    cr_expect_gt(recv(fd, block, sizeof(block) - 1, MSG_DONTWAIT), 0);
+    cr_expect(strstr(block, "\r\n\r\nafter/load"), "%s", block);
+    close(fd);
+    wsgi_server_free(server);
+}
+
 /* ---- Records ------------------------------------------------------------ */
 
 typedef struct record {
@@ -433,6 +575,39 @@ on_trace(void *user, wsgi_trace_kind kind, uint64_t connection,
     traced *t = user;
     cr_expect_eq(connection, 1);
     strncat(t->text[kind], data, len < 511 - strlen(t->text[kind]) ? len : 0);
+}
+
+static void
+serve_past_python(void)
+{
+    wsgi_server *server =
+        new_server("def app(environ, start_response):\n"
+                   "    start_response('200 OK', [])\n"
+                   "    return (b'x' * 1000000 for _ in range(100))\n");
+    cr_assert_eq(wsgi_server_start(server), WSGI_OK);
+    int fd = connect_to(server);
+    dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 5; i++)
+        wsgi_server_dispatch(server, 10);
+    Py_FinalizeEx();
+    wsgi_server_free(server);
+    close(fd);
+}
+
+/* Against the advice of wsgi_python_fini().  In a process of its own: what
+ * Python's objects held is lost. */
+Test(server, a_started_server_outlives_python)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        PyOS_AfterFork_Child();
+        alarm(20);
+        serve_past_python();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    cr_expect_eq(status, 0, "it ended with status %#x", (unsigned)status);
 }
 
 Test(server, access_and_trace_callbacks)

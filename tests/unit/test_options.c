@@ -62,6 +62,7 @@ static const struct {
     { WSGI_OPT_SOCKET_MODE, "socket-mode", 0666 },
     { WSGI_OPT_REUSE_PORT, "reuse-port", 0 },
     { WSGI_OPT_FACTORY, "factory", 0 },
+    { WSGI_OPT_MIN_BODY_RATE, "min-body-rate", 240 },
 };
 
 static const struct {

@@ -1,0 +1,110 @@
+#include <errno.h>
+
+#include "base/macros.h"
+#include "server/conn_parts.h"
+
+static wsgi__conn *
+conn_of(wsgi__job *job)
+{
+    return WSGI__OWNER(job, wsgi__exchange, job)->conn;
+}
+
+/* Whether an answer could be queued; else the connection is closed. */
+static bool
+queued(wsgi__conn *conn, int status)
+{
+    if (status == WSGI_OK)
+        return true;
+    wsgi__log_printf(
+        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
+        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
+    wsgi__conn_close(conn);
+    return false;
+}
+
+static void
+on_job_head(wsgi__job *job, const wsgi__response *res)
+{
+    wsgi__conn *conn = conn_of(job);
+    wsgi__conns *set = conn->set;
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    if (queued(conn, wsgi__answer_head(conn->x, res, &set->style, &conn->out)))
+        wsgi__conn_trace(conn, WSGI_TRACE_RESPONSE_HEAD,
+                         wsgi__buf_span(&set->scratch));
+}
+
+static void
+on_job_data(wsgi__job *job, wsgi__chunk *chunk)
+{
+    wsgi__conn *conn = conn_of(job);
+    wsgi__conns *set = conn->set;
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    if (!queued(conn,
+                wsgi__answer_data(conn->x, chunk, &set->style, &conn->out)))
+        return;
+    if (conn->x->abandoned)
+        set->executor->ops->cancel(set->executor, job);
+    else
+        wsgi__conn_trace_chunk(conn, chunk);
+    bool full = wsgi__outq_pending(&conn->out) >= set->style.high_water;
+    if (chunk->gathered && !full) {
+        wsgi__conn_mark_unflushed(conn);
+        return;
+    }
+    wsgi__conn_write_out(conn);
+    if (conn->state != WSGI__CONN_CLOSED && wsgi__outq_pending(&conn->out))
+        set->executor->ops->pause(set->executor, job);
+}
+
+static void
+on_job_end(wsgi__job *job, wsgi__end how)
+{
+    wsgi__conn *conn = conn_of(job);
+    wsgi__conns *set = conn->set;
+    wsgi__exchange *x = conn->x;
+    if (conn->state == WSGI__CONN_CLOSED)
+        return;
+    bool ours = x->code == 0;
+    if (!queued(conn, wsgi__answer_end(x, how, &set->style, &conn->out)))
+        return;
+    if (ours)
+        wsgi__conn_trace_page(conn, wsgi__buf_span(&set->scratch));
+    if (x->streams) /* close() may take its time */
+        wsgi__conn_write_out(conn);
+}
+
+/* A pipelined request can be looked at before the output is with the kernel:
+ * many small answers then leave in one write. */
+static bool
+can_go_on(const wsgi__conn *conn)
+{
+    return conn->x->complete && conn->x->plan.keep_alive &&
+           !conn->set->draining && conn->parsed < conn->input.len &&
+           conn->state != WSGI__CONN_WRITE &&
+           wsgi__outq_pending(&conn->out) < conn->set->style.high_water;
+}
+
+static void
+on_job_done(wsgi__job *job)
+{
+    wsgi__conn *conn = conn_of(job);
+    wsgi__exchange *x = conn->x;
+    x->submitted = false;
+    if (conn->state == WSGI__CONN_CLOSED) {
+        wsgi__conns_give_exchange(conn->set, x);
+        conn->x = NULL;
+        return;
+    }
+    wsgi__conn_mark_unflushed(conn);
+    if (can_go_on(conn))
+        wsgi__conn_finish(conn);
+}
+
+const wsgi__job_events wsgi__conn_job_events = {
+    .head = on_job_head,
+    .data = on_job_data,
+    .end = on_job_end,
+    .done = on_job_done,
+};

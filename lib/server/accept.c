@@ -18,6 +18,10 @@
  * connection.  Trying on at once would spin: the listener stays readable. */
 #define ACCEPT_PAUSE_MS 100u
 
+/* Without a failure for so long, a shortage is over.  A single success is not
+ * enough: each client that leaves makes one, and would be two log entries. */
+#define SHORTAGE_OVER_MS 1000u
+
 static void rest(wsgi_server *server);
 
 static void
@@ -48,14 +52,18 @@ note_failure(wsgi_server *server)
                          "%u ms",
                          strerror(errno), ACCEPT_PAUSE_MS);
     server->accept_failing = true;
+    server->accept_failed_at = wsgi__loop_now(server->loop);
 }
 
 static void
 note_success(wsgi_server *server)
 {
-    if (server->accept_failing)
-        wsgi__log_printf(&server->log, WSGI_LOG_INFO,
-                         "accepting connections again");
+    if (!server->accept_failing ||
+        wsgi__loop_now(server->loop) - server->accept_failed_at <
+            SHORTAGE_OVER_MS)
+        return;
+    wsgi__log_printf(&server->log, WSGI_LOG_INFO,
+                     "accepting connections again");
     server->accept_failing = false;
 }
 

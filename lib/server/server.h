@@ -56,6 +56,7 @@ struct wsgi_server {
     wsgi__timer accept_pause; /* the machine is short of descriptors */
     int reserve_fd;      /* -1, or what is given up to turn a client away */
     bool accept_failing; /* it is said once until it is over */
+    uint64_t accept_failed_at;
     wsgi__timer drain_end;
     bool accepting;
 

@@ -64,6 +64,7 @@ def test_slow_senders_and_readers(serve, big_file):
     is_well(server, base)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(is_sanitized(), reason="memory is the sanitizer's")
 def test_memory_after_bursts(serve):
     """What a burst took serves the next: four take no more than one."""

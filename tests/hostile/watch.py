@@ -40,12 +40,22 @@ def await_descriptors(server, number):
         raise AssertionError(f"{error}:\n{held.stdout}") from None
 
 
+def sockets(server):
+    """Those of listeners and connections."""
+    found = 0
+    for fd in os.listdir(f"/proc/{server.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/{server.pid}/fd/{fd}").startswith("socket:")
+    return found
+
+
 def at_rest(server):
     """How many descriptors it has when nobody is there; a first request is
     behind it, and what that one loads."""
-    number = descriptors(server)
-    is_well(server, number)
-    return number
+    assert server.ask(path="/").body == b"hello"
+    listening = len(server.addresses)
+    wait_for(lambda: sockets(server) <= listening, "the end of all connections")
+    return descriptors(server)
 
 
 def bounded_memory(server, before, most):
@@ -79,14 +89,26 @@ def count_calls(server, seconds):
     return int(total[0].split()[3 if "usecs/call" in text else 2]) if total else 0
 
 
-def rests(server, seconds=2):
-    """That the server has next to nothing to do."""
+def await_quiet(server):
+    """Until it has sent what the kernel takes, and waits."""
+
+    def is_quiet():
+        status = Path(f"/proc/{server.pid}/status")
+        before = re.search(r"voluntary_ctxt_switches:\s+\d+", status.read_text())[0]
+        time.sleep(0.2)
+        return before in status.read_text()
+
+    wait_for(is_quiet, "a server that waits")
+
+
+def rests(server, most=FEW_CALLS, seconds=2):
+    """That the server has next to nothing to do: so many system calls."""
     before = cpu_seconds(server)
     calls = count_calls(server, seconds)
     if calls is None:
         time.sleep(seconds)
     else:
-        assert calls < FEW_CALLS, f"{calls} system calls in {seconds} s"
+        assert calls < most, f"{calls} system calls in {seconds} s"
     used = cpu_seconds(server) - before
     assert used < FEW_SECONDS, f"{used} s of processor time in {seconds} s"
 

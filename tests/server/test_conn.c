@@ -17,6 +17,7 @@ typedef struct world {
     wsgi__listener listener;
     int client;
     int accesses, last_status;
+    int64_t last_type; /* length of the answer's Content-Type, -1: none */
 } world;
 
 static void
@@ -33,6 +34,8 @@ on_access(void *user, const wsgi_access *access)
     world *w = user;
     w->accesses++;
     w->last_status = access->status;
+    w->last_type = wsgi_access_header(access, WSGI_HEADER_RESPONSE,
+                                      "content-type", NULL, 0);
 }
 
 static void
@@ -347,6 +350,7 @@ Test(conn, a_client_that_leaves_while_queued_is_dropped)
     cr_expect_eq(w.fx.cancelled, 1);
     cr_expect_eq(w.fx.done, 1);
     cr_expect_eq(w.last_status, 499);
+    cr_expect_eq(w.last_type, -1, "there is no answer to have one");
     cr_expect_eq(w.set.count, 0);
     cr_expect_null(w.set.dead, "freed once the job is done");
     teardown(&w);

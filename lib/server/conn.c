@@ -597,7 +597,8 @@ next_request(wsgi__conn *conn)
 void
 wsgi__conn_continue(wsgi__conn *conn)
 {
-    if (!is_reading(conn))
+    /* What waited for its turn may have been read meanwhile. */
+    if (!is_reading(conn) || conn->parsed == conn->input.len)
         return;
     conn->parsed += parse(conn, conn->input.data + conn->parsed,
                           conn->input.len - conn->parsed);

@@ -207,6 +207,18 @@ linger(wsgi__conn *conn)
         enter(conn, WSGI__CONN_LINGER);
 }
 
+/* Closes between two requests.  The answer to the one before may still be on
+ * its way to a slow reader: it goes out first. */
+static void
+close_when_written(wsgi__conn *conn)
+{
+    leave_job(conn);
+    if (wsgi__outq_pending(&conn->out))
+        enter(conn, WSGI__CONN_WRITE);
+    else
+        wsgi__conn_close(conn);
+}
+
 /* ---- Output ------------------------------------------------------------- */
 
 static void
@@ -289,8 +301,11 @@ settle(wsgi__conn *conn)
         watch(conn, WSGI__READ);
         return;
     }
-    if (!x) /* LINGER */
+    if (!x) {
+        if (conn->state == WSGI__CONN_WRITE)
+            linger(conn);
         return;
+    }
     if (!x->complete) {
         if (conn->state == WSGI__CONN_WRITE)
             enter(conn, WSGI__CONN_RUN);
@@ -534,7 +549,10 @@ end_of_input(wsgi__conn *conn, ssize_t result)
         trace_text(conn, "cannot read: %s", strerror(errno));
     else if (!is_idle(conn))
         trace_text(conn, "the client stopped in the middle of a request");
-    wsgi__conn_close(conn);
+    if (result == WSGI__FAILED)
+        wsgi__conn_close(conn);
+    else
+        close_when_written(conn);
 }
 
 static void
@@ -757,7 +775,7 @@ on_expired(wsgi__timer *timer)
     switch (conn->state) {
     case WSGI__CONN_HEAD:
         if (is_idle(conn))
-            wsgi__conn_close(conn);
+            close_when_written(conn);
         else
             refuse(conn, 408, "the request head took too long");
         break;
@@ -801,7 +819,7 @@ wsgi__conn_drain(wsgi__conn *conn)
     if (conn->state == WSGI__CONN_CLOSED || !is_idle(conn))
         return;
     if (conn->n_requests > 0)
-        wsgi__conn_close(conn);
+        close_when_written(conn);
     else
         arm(conn);
 }

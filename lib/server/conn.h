@@ -11,7 +11,8 @@
  *   state   | watches        | deadline            | leaves to
  *   --------+----------------+---------------------+--------------------------
  *   HEAD    | read           | header, or          | BODY, RUN; WRITE with 4xx
- *           |                | keep-alive if idle  |
+ *           |                | keep-alive if idle  | or the end of the answer
+ *           |                |                     | before
  *   BODY    | read           | body                | RUN; WRITE with 4xx
  *   RUN     | as before *    | -                   | WRITE, HEAD, LINGER
  *   WRITE   | write          | write               | RUN (drained, more to

@@ -480,6 +480,65 @@ Test(conn, draining_closes_idle_connections_at_once)
     teardown(&w);
 }
 
+/* What ends the requests of a connection whose last answer is still on its way
+ * to a client that reads slowly. */
+static void
+let_drain(world *w)
+{
+    wsgi__conns_drain(&w->set);
+}
+
+static void
+let_client_end(world *w)
+{
+    cr_assert_eq(shutdown(w->client, SHUT_WR), 0);
+    turns(w, 2);
+}
+
+static void
+let_keep_alive_pass(world *w)
+{
+    usleep(30 * 1000);
+    turns(w, 2);
+}
+
+static const struct {
+    const char *name, *more; /* behind the request */
+    void (*happens)(world *w);
+} last_answers[] = {
+    { "drained", "\r\n", let_drain },
+    { "client ends its side", "\r\n", let_client_end },
+    { "client ends its side within a head", "GET /2 HT", let_client_end },
+    { "keep-alive passes", "\r\n", let_keep_alive_pass },
+};
+
+Test(conn, the_last_answer_is_written_whole)
+{
+    for (size_t i = 0; i < sizeof(last_answers) / sizeof(*last_answers); i++) {
+        const char *name = last_answers[i].name;
+        world w;
+        bool closed;
+        setup(&w);
+        w.set.timeouts.keep_alive = 10;
+        w.fx.answer.blocks[0] = "0123456789abcdef";
+        w.fx.answer.repeat = 1000 - 1;
+        w.fx.answer.content_length = 16000;
+        say(&w, GET("/last"));
+        say(&w, last_answers[i].more);
+        turns(&w, 1);
+        cr_assert(w.set.first && wsgi__outq_pending(&w.set.first->out) > 0,
+                  "%s: the answer waits", name);
+        last_answers[i].happens(&w);
+        char *got = hear(&w, &closed);
+        const char *body = strstr(got, "\r\n\r\n");
+        cr_expect(body && strlen(body + 4) == 16000, "%s: %zu bytes", name,
+                  strlen(got));
+        cr_expect(closed, "%s", name);
+        free(got);
+        teardown(&w);
+    }
+}
+
 Test(conn, every_allocation_may_fail)
 {
     for (long n = 1; n < 40; n++) {

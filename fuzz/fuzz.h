@@ -33,6 +33,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* For "%.*s" */
 #define FUZZ_SPAN(span) (int)(span).len, (span).ptr ? (span).ptr : ""
 
+/* ---- Bytes of HTTP -------------------------------------------------------- */
+
+/* The kinds of http/chars.h, written down once more: a target that looked them
+ * up in the library's table would believe its mistakes. */
+typedef enum fuzz_kind {
+    FUZZ_TOKEN,
+    FUZZ_VISIBLE,
+    FUZZ_VALUE,
+    FUZZ_HEX
+} fuzz_kind;
+
+bool fuzz_is(char c, fuzz_kind kind);
+int fuzz_hex_value(char digit);
+
 /* ---- Inputs made of lines ------------------------------------------------ */
 
 static inline wsgi__span

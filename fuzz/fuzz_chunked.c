@@ -6,7 +6,6 @@
  * in by pieces of that length.
  */
 #include "fuzz.h"
-#include "http/chars.h"
 #include "http/chunked.h"
 
 typedef enum verdict { WHOLE, PART, BAD } verdict;
@@ -44,8 +43,7 @@ take_line(slow *s, wsgi__span *line)
     size_t n = 0;
 
     while (n < s->rest.len && s->rest.ptr[n] != '\r') {
-        unsigned char c = (unsigned char)s->rest.ptr[n];
-        if (!wsgi__char_is(c, WSGI__CH_VALUE))
+        if (!fuzz_is(s->rest.ptr[n], FUZZ_VALUE))
             return decide(s, BAD, 400);
         n++;
     }
@@ -60,10 +58,10 @@ take_line(slow *s, wsgi__span *line)
 }
 
 static size_t
-count_of(wsgi__span text, unsigned kind)
+count_of(wsgi__span text, fuzz_kind kind)
 {
     size_t n = 0;
-    while (n < text.len && wsgi__char_is((unsigned char)text.ptr[n], kind))
+    while (n < text.len && fuzz_is(text.ptr[n], kind))
         n++;
     return n;
 }
@@ -83,13 +81,12 @@ take_size(slow *s, int64_t *size)
     bool whole = take_line(s, &line);
     if (!whole && s->out->is == BAD)
         return false;
-    size_t digits = count_of(line, WSGI__CH_HEX);
+    size_t digits = count_of(line, FUZZ_HEX);
     *size = 0;
     for (size_t i = 0; i < digits; i++) {
         if (i >= 16 || *size > INT64_MAX >> 4)
             return decide(s, BAD, 400);
-        *size =
-            *size << 4 | (int64_t)wsgi__hex_value((unsigned char)line.ptr[i]);
+        *size = *size << 4 | fuzz_hex_value(line.ptr[i]);
     }
     if (digits == 0 && (s->cr || line.len > 0))
         return decide(s, BAD, 400);
@@ -126,7 +123,7 @@ take_trailer(slow *s, bool *last)
     bool whole = take_line(s, &line);
     if (!whole && s->out->is == BAD)
         return false;
-    size_t name = count_of(line, WSGI__CH_TOKEN);
+    size_t name = count_of(line, FUZZ_TOKEN);
     *last = whole && line.len == 0;
     if (line.len == 0)
         return whole;

@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 
 #include "fuzz.h"
-#include "http/chars.h"
 #include "http/target.h"
 
 static bool
@@ -34,10 +33,8 @@ static void
 check_clean(wsgi__span text)
 {
     for (size_t i = 0; i < text.len; i++)
-        FUZZ_CHECK(
-            wsgi__char_is((unsigned char)text.ptr[i], WSGI__CH_VISIBLE) &&
-                text.ptr[i] != '#',
-            "%.*s", FUZZ_SPAN(text));
+        FUZZ_CHECK(fuzz_is(text.ptr[i], FUZZ_VISIBLE) && text.ptr[i] != '#',
+                   "%.*s", FUZZ_SPAN(text));
 }
 
 static void
@@ -84,14 +81,12 @@ fuzz_parse(wsgi__span method, wsgi__span target)
         check_parts(method, target, &parts);
 }
 
-static int
-digit_of(char c)
+static bool
+is_coded(wsgi__span text, size_t at)
 {
-    static const char digits[] = "0123456789abcdefABCDEF";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return !at                ? -1
-           : at - digits < 16 ? (int)(at - digits)
-                              : (int)(at - digits) - 6;
+    return text.ptr[at] == '%' && at + 2 < text.len &&
+           fuzz_is(text.ptr[at + 1], FUZZ_HEX) &&
+           fuzz_is(text.ptr[at + 2], FUZZ_HEX);
 }
 
 /* RFC 3986 3.2.2 and 3.2.3, less what no server is reached by: zones, versions
@@ -119,9 +114,7 @@ is_host_slowly(wsgi__span text)
     }
     for (size_t i = 0; i < len; i++) {
         char c = text.ptr[i];
-        bool coded = c == '%' && i + 2 < len &&
-                     digit_of(text.ptr[i + 1]) >= 0 &&
-                     digit_of(text.ptr[i + 2]) >= 0;
+        bool coded = is_coded((wsgi__span){ text.ptr, len }, i);
         bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
                      (c >= 'A' && c <= 'Z') ||
                      (c && strchr("-._~!$&'()*+,;=", c));
@@ -165,10 +158,9 @@ decode_slowly(wsgi__span path, wsgi__buf *out)
 {
     for (size_t i = 0; i < path.len; i++) {
         char c = path.ptr[i];
-        int high = i + 2 < path.len ? digit_of(path.ptr[i + 1]) : -1;
-        int low = i + 2 < path.len ? digit_of(path.ptr[i + 2]) : -1;
-        if (c == '%' && high >= 0 && low >= 0) {
-            c = (char)(high * 16 + low);
+        if (is_coded(path, i)) {
+            c = (char)(fuzz_hex_value(path.ptr[i + 1]) * 16 +
+                       fuzz_hex_value(path.ptr[i + 2]));
             i += 2;
         }
         if (c == '\0')

@@ -10,7 +10,6 @@
 
 #include "base/mem.h"
 #include "fuzz.h"
-#include "http/chars.h"
 #include "http/parser.h"
 #include "http/vars.h"
 
@@ -52,8 +51,8 @@ check_key(wsgi__span key)
     FUZZ_CHECK(key.len > 0, "empty key");
     for (size_t i = 0; i < key.len; i++) {
         char c = key.ptr[i];
-        FUZZ_CHECK(wsgi__char_is((unsigned char)c, WSGI__CH_TOKEN) &&
-                       c != '-' && !(c >= 'a' && c <= 'z'),
+        FUZZ_CHECK(fuzz_is(c, FUZZ_TOKEN) && c != '-' &&
+                       !(c >= 'a' && c <= 'z'),
                    "%.*s", FUZZ_SPAN(key));
     }
 }

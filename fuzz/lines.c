@@ -1,7 +1,40 @@
-/* Inputs made of lines, so that seeds can be read and written by hand. */
+/* Inputs made of lines, so that seeds can be read and written by hand; and
+ * what the bytes in them are. */
 #include "fuzz.h"
 
-#include "http/chars.h"
+static bool
+is_in(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c);
+}
+
+bool
+fuzz_is(char c, fuzz_kind kind)
+{
+    unsigned char byte = (unsigned char)c;
+
+    switch (kind) {
+    case FUZZ_TOKEN: /* RFC 9110 5.6.2 */
+        return is_in(c, "!#$%&'*+-.^_`|~0123456789"
+                        "abcdefghijklmnopqrstuvwxyz"
+                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    case FUZZ_VISIBLE:
+        return byte > 0x20 && byte < 0x7f;
+    case FUZZ_VALUE: /* RFC 9110 5.5 */
+        return c == '\t' || (byte >= 0x20 && byte != 0x7f);
+    case FUZZ_HEX:
+        return is_in(c, "0123456789abcdefABCDEF");
+    }
+    return false;
+}
+
+int
+fuzz_hex_value(char digit)
+{
+    if (digit <= '9')
+        return digit - '0';
+    return digit - (digit >= 'a' ? 'a' : 'A') + 10;
+}
 
 bool
 fuzz_line(wsgi__span *rest, wsgi__span *line)
@@ -59,14 +92,13 @@ fuzz_letter(wsgi__span *line, char initial)
 static bool
 is_hex(wsgi__span text, size_t at)
 {
-    return at < text.len &&
-           wsgi__char_is((unsigned char)text.ptr[at], WSGI__CH_HEX);
+    return at < text.len && fuzz_is(text.ptr[at], FUZZ_HEX);
 }
 
-static unsigned
+static int
 hex_of(wsgi__span text, size_t at)
 {
-    return wsgi__hex_value((unsigned char)text.ptr[at]);
+    return fuzz_hex_value(text.ptr[at]);
 }
 
 /* The byte of the escape at `at`; *len is what it took. */

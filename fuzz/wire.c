@@ -1,7 +1,6 @@
 #include "wire.h"
 
 #include "fuzz.h"
-#include "http/chars.h"
 
 /* Cuts a line and its CRLF off.  Neither CR nor LF is anywhere else. */
 static wsgi__span
@@ -12,7 +11,7 @@ take_line(wsgi__span *text)
     wsgi__span line = { text->ptr, (size_t)(end - text->ptr) };
     *text = (wsgi__span){ end + 2, text->len - line.len - 2 };
     for (size_t i = 0; i < line.len; i++)
-        FUZZ_CHECK(wsgi__char_is((unsigned char)line.ptr[i], WSGI__CH_VALUE),
+        FUZZ_CHECK(fuzz_is(line.ptr[i], FUZZ_VALUE),
                    "control byte in a head: %.*s", FUZZ_SPAN(line));
     return line;
 }
@@ -90,7 +89,7 @@ read_field(wire_head *head, wsgi__span line)
     wsgi__header *field = &head->fields[head->n_fields++];
     field->name = (wsgi__span){ line.ptr, (size_t)(colon - line.ptr) };
     for (size_t i = 0; i < field->name.len; i++)
-        FUZZ_CHECK(wsgi__char_is((unsigned char)line.ptr[i], WSGI__CH_TOKEN),
+        FUZZ_CHECK(fuzz_is(line.ptr[i], FUZZ_TOKEN),
                    "a name that is none: %.*s", FUZZ_SPAN(line));
     /* "Name: value", as the library writes it, a blank of its own each. */
     FUZZ_CHECK(line.len >= field->name.len + 2 && colon[1] == ' ', "%.*s",
@@ -156,10 +155,10 @@ read_chunk_size(wsgi__span line)
     FUZZ_CHECK(line.len == 1 || *line.ptr != '0', "a chunk of %.*s",
                FUZZ_SPAN(line));
     for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-        FUZZ_CHECK(wsgi__char_is(c, WSGI__CH_HEX) && (c < 'A' || c > 'F'),
+        char c = line.ptr[i];
+        FUZZ_CHECK(fuzz_is(c, FUZZ_HEX) && (c < 'A' || c > 'F'),
                    "a chunk of %.*s", FUZZ_SPAN(line));
-        size = size << 4 | wsgi__hex_value(c);
+        size = size << 4 | (size_t)fuzz_hex_value(c);
     }
     return size;
 }

@@ -145,6 +145,8 @@ find_in_request(const wsgi__request *req, const char *name, wsgi__span *value)
 static bool
 find_in_head(wsgi__span head, const char *name, wsgi__span *value)
 {
+    if (head.len == 0) /* the client left before there was one */
+        return false;
     const char *line = head.ptr, *end = head.ptr + head.len;
     while (line < end) {
         const char *stop = memchr(line, '\r', (size_t)(end - line));

@@ -297,7 +297,8 @@ wsgi__conn_drop_input(wsgi__conn *conn)
 void
 wsgi__conn_continue(wsgi__conn *conn)
 {
-    if (!wsgi__conn_is_reading(conn))
+    /* What waited for its turn may have been read meanwhile. */
+    if (!wsgi__conn_is_reading(conn) || conn->parsed == conn->input.len)
         return;
     conn->parsed += parse(conn, conn->input.data + conn->parsed,
                           conn->input.len - conn->parsed);

@@ -17,6 +17,7 @@ typedef struct world {
     wsgi__listener listener;
     int client;
     int accesses, last_status;
+    int64_t last_type; /* length of the answer's Content-Type, -1: none */
 } world;
 
 static void
@@ -33,6 +34,8 @@ on_access(void *user, const wsgi_access *access)
     world *w = user;
     w->accesses++;
     w->last_status = access->status;
+    w->last_type = wsgi_access_header(access, WSGI_HEADER_RESPONSE,
+                                      "content-type", NULL, 0);
 }
 
 static void
@@ -427,6 +430,7 @@ Test(conn, a_client_that_leaves_while_queued_is_dropped)
     cr_expect_eq(w.fx.cancelled, 1);
     cr_expect_eq(w.fx.done, 1);
     cr_expect_eq(w.last_status, 499);
+    cr_expect_eq(w.last_type, -1, "there is no answer to have one");
     cr_expect_eq(w.set.count, 0);
     cr_expect_null(w.set.dead, "freed once the job is done");
     teardown(&w);
@@ -668,6 +672,65 @@ Test(conn, draining_closes_idle_connections_at_once)
     wsgi__conns_drain(&w.set);
     cr_expect_eq(w.set.count, 0);
     teardown(&w);
+}
+
+/* What ends the requests of a connection whose last answer is still on its way
+ * to a client that reads slowly. */
+static void
+let_drain(world *w)
+{
+    wsgi__conns_drain(&w->set);
+}
+
+static void
+let_client_end(world *w)
+{
+    cr_assert_eq(shutdown(w->client, SHUT_WR), 0);
+    turns(w, 2);
+}
+
+static void
+let_keep_alive_pass(world *w)
+{
+    usleep(30 * 1000);
+    turns(w, 2);
+}
+
+static const struct {
+    const char *name, *more; /* behind the request */
+    void (*happens)(world *w);
+} last_answers[] = {
+    { "drained", "\r\n", let_drain },
+    { "client ends its side", "\r\n", let_client_end },
+    { "client ends its side within a head", "GET /2 HT", let_client_end },
+    { "keep-alive passes", "\r\n", let_keep_alive_pass },
+};
+
+Test(conn, the_last_answer_is_written_whole)
+{
+    for (size_t i = 0; i < sizeof(last_answers) / sizeof(*last_answers); i++) {
+        const char *name = last_answers[i].name;
+        world w;
+        bool closed;
+        setup(&w);
+        w.set.timeouts.keep_alive = 10;
+        w.fx.answer.blocks[0] = "0123456789abcdef";
+        w.fx.answer.repeat = 1000 - 1;
+        w.fx.answer.content_length = 16000;
+        say(&w, GET("/last"));
+        say(&w, last_answers[i].more);
+        turns(&w, 1);
+        cr_assert(w.set.first && wsgi__outq_pending(&w.set.first->out) > 0,
+                  "%s: the answer waits", name);
+        last_answers[i].happens(&w);
+        char *got = hear(&w, &closed);
+        const char *body = strstr(got, "\r\n\r\n");
+        cr_expect(body && strlen(body + 4) == 16000, "%s: %zu bytes", name,
+                  strlen(got));
+        cr_expect(closed, "%s", name);
+        free(got);
+        teardown(&w);
+    }
 }
 
 Test(conn, every_allocation_may_fail)

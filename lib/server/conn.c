@@ -216,6 +216,19 @@ linger(wsgi__conn *conn)
 
 /* ---- Output ------------------------------------------------------------- */
 
+/* Whether an answer could be queued; else the connection is closed. */
+static bool
+queued(wsgi__conn *conn, int status)
+{
+    if (status == WSGI_OK)
+        return true;
+    wsgi__log_printf(
+        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
+        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
+    wsgi__conn_close(conn);
+    return false;
+}
+
 static void
 mark_unflushed(wsgi__conn *conn)
 {
@@ -460,7 +473,9 @@ on_head(wsgi__conn *conn, bool more_input)
     if (req->expect_continue && !more_input) {
         wsgi__span go_on = WSGI__CONTINUE;
         trace(conn, WSGI_TRACE_RESPONSE_HEAD, go_on);
-        wsgi__outq_copy(&conn->out, go_on.ptr, go_on.len);
+        /* Who waits for it would wait in vain. */
+        if (!queued(conn, wsgi__outq_copy(&conn->out, go_on.ptr, go_on.len)))
+            return;
         mark_unflushed(conn);
     }
     enter(conn, WSGI__CONN_BODY);
@@ -638,19 +653,6 @@ static wsgi__conn *
 conn_of(wsgi__job *job)
 {
     return WSGI__OWNER(job, wsgi__exchange, job)->conn;
-}
-
-/* Whether an answer could be queued; else the connection is closed. */
-static bool
-queued(wsgi__conn *conn, int status)
-{
-    if (status == WSGI_OK)
-        return true;
-    wsgi__log_printf(
-        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
-        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
-    wsgi__conn_close(conn);
-    return false;
 }
 
 static void

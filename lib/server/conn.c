@@ -158,6 +158,18 @@ linger(wsgi__conn *conn)
 
 /* ---- Output ------------------------------------------------------------- */
 
+bool
+wsgi__conn_queued(wsgi__conn *conn, int status)
+{
+    if (status == WSGI_OK)
+        return true;
+    wsgi__log_printf(
+        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
+        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
+    wsgi__conn_close(conn);
+    return false;
+}
+
 void
 wsgi__conn_mark_unflushed(wsgi__conn *conn)
 {

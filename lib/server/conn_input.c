@@ -151,7 +151,10 @@ on_head(wsgi__conn *conn, bool more_input)
     if (req->expect_continue && !more_input) {
         wsgi__span go_on = WSGI__CONTINUE;
         wsgi__conn_trace(conn, WSGI_TRACE_RESPONSE_HEAD, go_on);
-        wsgi__outq_copy(&conn->out, go_on.ptr, go_on.len);
+        /* Who waits for it would wait in vain. */
+        if (!wsgi__conn_queued(
+                conn, wsgi__outq_copy(&conn->out, go_on.ptr, go_on.len)))
+            return;
         wsgi__conn_mark_unflushed(conn);
     }
     conn->x->body_since = wsgi__loop_now(conn->set->loop);

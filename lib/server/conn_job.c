@@ -9,19 +9,6 @@ conn_of(wsgi__job *job)
     return WSGI__OWNER(job, wsgi__exchange, job)->conn;
 }
 
-/* Whether an answer could be queued; else the connection is closed. */
-static bool
-queued(wsgi__conn *conn, int status)
-{
-    if (status == WSGI_OK)
-        return true;
-    wsgi__log_printf(
-        conn->set->log, WSGI_LOG_ERROR, "cannot queue a response: %s",
-        status == WSGI_ERR_SYSTEM ? strerror(errno) : wsgi_strerror(status));
-    wsgi__conn_close(conn);
-    return false;
-}
-
 static void
 on_job_head(wsgi__job *job, const wsgi__response *res)
 {
@@ -29,7 +16,8 @@ on_job_head(wsgi__job *job, const wsgi__response *res)
     wsgi__conns *set = conn->set;
     if (conn->state == WSGI__CONN_CLOSED)
         return;
-    if (queued(conn, wsgi__answer_head(conn->x, res, &set->style, &conn->out)))
+    if (wsgi__conn_queued(
+            conn, wsgi__answer_head(conn->x, res, &set->style, &conn->out)))
         wsgi__conn_trace(conn, WSGI_TRACE_RESPONSE_HEAD,
                          wsgi__buf_span(&set->scratch));
 }
@@ -41,8 +29,8 @@ on_job_data(wsgi__job *job, wsgi__chunk *chunk)
     wsgi__conns *set = conn->set;
     if (conn->state == WSGI__CONN_CLOSED)
         return;
-    if (!queued(conn,
-                wsgi__answer_data(conn->x, chunk, &set->style, &conn->out)))
+    if (!wsgi__conn_queued(
+            conn, wsgi__answer_data(conn->x, chunk, &set->style, &conn->out)))
         return;
     if (conn->x->abandoned)
         set->executor->ops->cancel(set->executor, job);
@@ -67,7 +55,8 @@ on_job_end(wsgi__job *job, wsgi__end how)
     if (conn->state == WSGI__CONN_CLOSED)
         return;
     bool ours = x->code == 0;
-    if (!queued(conn, wsgi__answer_end(x, how, &set->style, &conn->out)))
+    if (!wsgi__conn_queued(conn,
+                           wsgi__answer_end(x, how, &set->style, &conn->out)))
         return;
     if (ours)
         wsgi__conn_trace_page(conn, wsgi__buf_span(&set->scratch));

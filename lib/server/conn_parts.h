@@ -25,6 +25,10 @@ void wsgi__conn_enter(wsgi__conn *conn, wsgi__conn_state state);
 /* Starts the deadline of the state anew. */
 void wsgi__conn_arm(wsgi__conn *conn);
 
+/* Whether an answer could be queued, by the status of that; else the connection
+ * is closed. */
+bool wsgi__conn_queued(wsgi__conn *conn, int status);
+
 /* For the flush phase of this turn. */
 void wsgi__conn_mark_unflushed(wsgi__conn *conn);
 

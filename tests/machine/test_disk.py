@@ -32,8 +32,13 @@ def post(size):
 
 
 def upload(server, size):
+    """An answer that comes early is followed by a close, which may reset what
+    is sent still: it can be read all the same."""
     with server.connect() as client:
-        client.send(post(size))
+        try:
+            client.send(post(size))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         return client.response()
 
 
@@ -50,8 +55,7 @@ def test_upload_to_a_full_disk(serve, small):
     )
     for _ in range(3):
         assert ask(server, "upload").body == b"%d" % (12 * len(BLOCK))
-        with server.connect() as client:
-            assert b" 507 " in client.exchange(post(3 * MIB)).split(b"\r\n")[0]
+        assert upload(server, 3 * MIB).status == 507
         wait_for(lambda: used(seen(server)) == 0, "the space")
     assert server.ask(path="/calls").body == b"3"
     server.wait_log("cannot store a request body: No space left on device")

@@ -137,6 +137,9 @@ static const kind kinds[] = {
       UPLOAD("/plain") CHUNK_500 CHUNK_500 CHUNK_500 CHUNK_500 "0\r\n\r\n" },
     { "upload with a length", "POST /read" FIELDS "Content-Length: 500\r\n"
                               "Connection: close\r\n\r\n" BLOCK_500 },
+    { "upload that waits for 100",
+      "POST /read" FIELDS "Content-Length: 500\r\nExpect: 100-continue\r\n"
+      "Connection: close\r\n\r\n" BLOCK_500 },
     { "file", "GET /file" LAST },
     { "file-like", "GET /filelike" LAST },
     { "write()", "GET /write" LAST },
@@ -230,17 +233,28 @@ receive(int fd, answer *got)
     return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
-/* Sends the request and turns the server until it closes the connection.
- * false: nothing happened any more. */
+static size_t
+send_part(int fd, const char *request, size_t from, size_t to)
+{
+    cr_assert_eq(send(fd, request + from, to - from, MSG_NOSIGNAL),
+                 (ssize_t)(to - from));
+    return to;
+}
+
+/* Sends the request and turns the server until it closes the connection; who
+ * expects 100 (Continue) waits for it.  false: nothing happened any more. */
 static bool
 ask(wsgi_server *server, const char *request, answer *got)
 {
     int fd = connect_to(server);
-    size_t len = strlen(request);
+    size_t len = strlen(request), first = len;
     bool open = true;
 
+    if (strstr(request, "\r\nExpect:"))
+        first = (size_t)(strstr(request, "\r\n\r\n") - request) + 4;
     got->len = 0;
-    cr_assert_eq(send(fd, request, len, MSG_NOSIGNAL), (ssize_t)len);
+    got->data[0] = '\0';
+    size_t sent = send_part(fd, request, 0, first);
     while (open) {
         struct pollfd watched[2] = { { wsgi_server_fd(server), POLLIN, 0 },
                                      { fd, POLLIN, 0 } };
@@ -251,6 +265,8 @@ ask(wsgi_server *server, const char *request, answer *got)
                          wsgi_server_error(server));
         if (watched[1].revents)
             open = receive(fd, got);
+        if (sent < len && strncmp(got->data, "HTTP/1.1 100", 12) == 0)
+            sent = send_part(fd, request, sent, len);
     }
     close(fd);
     wsgi_server_dispatch(server, 0);
@@ -260,7 +276,7 @@ ask(wsgi_server *server, const char *request, answer *got)
 static answer
 new_answer(void)
 {
-    answer got = { malloc(MOST + 1), 0 };
+    answer got = { calloc(1, MOST + 1), 0 };
     cr_assert_not_null(got.data);
     return got;
 }

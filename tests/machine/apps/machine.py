@@ -1,6 +1,7 @@
 """One path for each way through the server.
 
     /plain, /stream, /write, /file   blocks, in each way to give them
+    /tokens, /tokens-by-write, /small-file   the same with little in them
     /upload     the length of the body
     /fails      raises; /fails-later after its first block
     /objects    how many objects the garbage collector knows
@@ -8,8 +9,10 @@
     /hog        opens files until no more are allowed; /free closes them
 """
 
+import atexit
 import gc
 import os
+import signal
 
 BLOCK = bytes(range(256)) * 256
 calls = 0
@@ -29,6 +32,23 @@ def plain(environ, start_response):
 def stream(environ, start_response):
     start(start_response)
     return (BLOCK for _ in range(4))
+
+
+def tokens(environ, start_response):
+    start(start_response)
+    return (b"token" for _ in range(4))
+
+
+def tokens_by_write(environ, start_response):
+    put = start(start_response)
+    for _ in range(4):
+        put(b"token")
+    return []
+
+
+def small_file(environ, start_response):
+    start(start_response)
+    return environ["wsgi.file_wrapper"](open(__file__, "rb"))
 
 
 def write(environ, start_response):
@@ -96,6 +116,7 @@ def free(environ, start_response):
 
 handlers = {
     "/plain": plain, "/stream": stream, "/write": write, "/file": file,
+    "/tokens": tokens, "/tokens-by-write": tokens_by_write, "/small-file": small_file,
     "/upload": upload, "/fails": fails, "/fails-later": fails_later,
     "/objects": objects, "/calls": count, "/hog": hog, "/free": free,
 }  # fmt: skip
@@ -117,3 +138,21 @@ def flood(environ, start_response):
     for _ in range(128):
         put(BLOCK)
     return []
+
+
+ticks = 0
+
+
+def tick(number, frame):
+    global ticks
+    ticks += 1
+
+
+def ticking(environ, start_response):
+    """As app, with a SIGALRM every 2 ms from the first request on."""
+    if signal.getsignal(signal.SIGALRM) is not tick:
+        signal.signal(signal.SIGALRM, tick)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        # Python's end takes the handler away.
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
+    return app(environ, start_response)

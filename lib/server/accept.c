@@ -141,9 +141,10 @@ accept_one(wsgi_server *server, wsgi__listener *listener)
     int fd = wsgi__listener_accept(listener, &peer);
     if (fd < 0)
         return recover(server, listener);
-    if (wsgi__conns_add(&server->conns, fd, listener, &peer) ==
-        WSGI_ERR_NOMEM) {
-        errno = ENOMEM;
+    int status = wsgi__conns_add(&server->conns, fd, listener, &peer);
+    if (status < 0) {
+        if (status == WSGI_ERR_NOMEM)
+            errno = ENOMEM;
         rest(server);
         return false;
     }

@@ -105,6 +105,7 @@ def test_leaks(serve, tmp_path, kind):
         cwd=APPS, env={"TMPDIR": str(tmp_path)},
     )  # fmt: skip
     run = KINDS[kind]
+    server.ask(path="/file")  # makes a file that stays
     run(server, max(number_of(kind) // 5, 200))
     objects, resident = objects_of(server), server.resident()
     # Clients close before the server knows.

@@ -26,16 +26,33 @@ def test_more_clients_than_files(serve):
 
 
 @pytest.mark.parametrize("n_files", [16, 64, 100])
-def test_application_takes_all_files(serve, n_files):
-    """Accepting rests, connections that are there are served, and the others
-    once there are descriptors."""
+def test_idle_connections_give_up_their_descriptors(serve, n_files):
+    """The application has taken all others."""
     server = serve("machine:app", cwd=APPS, command=limited(n_files))
     with server.connect() as first, server.connect() as second:
         assert int(first.ask(path="/hog").body) > 0
-        late = server.connect()
-        late.send(b"GET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert first.ask(path="/plain").body == b"hello"
-        server.wait_log("cannot accept a connection: Too many open files")
+        with server.connect() as late:
+            assert late.ask(path="/plain").body == b"hello"
+            assert first.rest() == b""
         assert second.ask(path="/free").body == b"freed"
-        assert late.response().body == b"hello"
-        late.close()
+    assert is_served(server, "plain")
+
+
+def test_without_idle_connections_clients_are_turned_away(serve):
+    server = serve("machine:app", cwd=APPS, command=limited(64))
+    with server.connect() as first, server.connect() as second:
+        assert int(first.ask(path="/hog").body) > 0
+        # Known to be under way: it has answered 100.
+        first.send(
+            b"POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert first.response().status == 100
+        with server.connect() as late:
+            sorry = late.response()
+            assert sorry.status == 503 and sorry.get("Retry-After")
+        server.wait_log("cannot accept connections: Too many open files")
+        assert second.ask(path="/free").body == b"freed"
+        first.send(b"body")
+        assert first.response().body == b"hello"
+    assert is_served(server, "plain")

@@ -55,6 +55,17 @@ put_chunked(wsgi__exchange *x, wsgi__chunk *chunk, bool spills,
     return status;
 }
 
+/* What is in the scratch: a head, or a page of the server's own. */
+static int
+put_head(wsgi__exchange *x, const wsgi__answer_style *style, wsgi__outq *out)
+{
+    wsgi__span head = wsgi__buf_span(style->scratch);
+    /* A log record without fields is no reason to fail. */
+    if (style->keep_head)
+        wsgi__buf_append(&x->head, head.ptr, head.len);
+    return wsgi__outq_copy(out, head.ptr, head.len);
+}
+
 /* ---- The steps of an answer --------------------------------------------- */
 
 int
@@ -72,11 +83,7 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
     if (status < 0)
         return status;
     x->code = res->code;
-    wsgi__span head = wsgi__buf_span(style->scratch);
-    /* A log record without fields is no reason to fail. */
-    if (style->keep_head)
-        wsgi__buf_append(&x->head, head.ptr, head.len);
-    return wsgi__outq_copy(out, head.ptr, head.len);
+    return put_head(x, style, out);
 }
 
 static void
@@ -217,8 +224,5 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                              date_now(date), style->server, style->scratch);
     if (status < 0)
         return status;
-    wsgi__span page = wsgi__buf_span(style->scratch);
-    if (style->keep_head)
-        wsgi__buf_append(&x->head, page.ptr, page.len);
-    return wsgi__outq_copy(out, page.ptr, page.len);
+    return put_head(x, style, out);
 }

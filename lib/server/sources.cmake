@@ -9,5 +9,6 @@ target_sources(wsgi_objects PRIVATE
   server/conns.c
   server/exchange.c
   server/executor.c
+  server/score.c
   server/serve.c
   server/server.c)

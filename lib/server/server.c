@@ -74,6 +74,7 @@ wsgi_server_new(void)
     wsgi__buf_init(&server->error, LONGEST_ERROR);
     server->log.level = WSGI_LOG_INFO;
     server->reserve_fd = -1;
+    server->score = &server->own_score;
     return server;
 }
 

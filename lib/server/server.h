@@ -18,6 +18,7 @@
 #include "net/loop.h"
 #include "python/gil.h"
 #include "server/conns.h"
+#include "server/score.h"
 
 typedef enum wsgi__phase {
     WSGI__SERVER_NEW,     /* configured; bound, perhaps loaded */
@@ -59,6 +60,9 @@ struct wsgi_server {
     uint64_t accept_failed_at;
     wsgi__timer drain_end;
     bool accepting;
+
+    wsgi__score *score; /* own_score, or a worker's place in shared memory */
+    wsgi__score own_score;
 
     /* Written by any thread or signal handler. */
     atomic_int stop_asked;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -37,6 +38,7 @@ floor_listen(const char *port, int *poll)
 
     if (fd < 0)
         floor_die("socket");
+    signal(SIGPIPE, SIG_IGN); /* sendfile() has no flag for it */
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     /* Connections inherit it. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -57,6 +57,14 @@ sure(PyObject *object)
     return object;
 }
 
+/* New reference. */
+static PyObject *
+ref(PyObject *object)
+{
+    Py_INCREF(object);
+    return object;
+}
+
 static void
 set(PyObject *dict, PyObject *name, PyObject *value)
 {
@@ -76,24 +84,23 @@ latin1(text t)
 static PyObject *
 make_key(text name)
 {
-    char upper[MAX_NAME + 5] = "HTTP_";
+    char upper[MAX_NAME + 6] = "HTTP_";
+    const char *from = upper;
 
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
-        upper[5 + i] =
-            c == '-' ? '_' : (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+        bool lower = c >= 'a' && c <= 'z';
+        upper[5 + i] = c == '-' ? '_' : (char)(lower ? c - 32 : c);
     }
-    text whole = { upper, name.len + 5 };
-    if (memcmp(upper, "HTTP_CONTENT_TYPE", whole.len) == 0 && name.len == 12)
-        whole = (text){ upper + 5, name.len };
-    if (memcmp(upper, "HTTP_CONTENT_LENGTH", whole.len) == 0 && name.len == 14)
-        whole = (text){ upper + 5, name.len };
-    PyObject *made = latin1(whole);
+    if (strcmp(upper, "HTTP_CONTENT_TYPE") == 0 ||
+        strcmp(upper, "HTTP_CONTENT_LENGTH") == 0)
+        from += 5;
+    PyObject *made = latin1((text){ from, strlen(from) });
     PyUnicode_InternInPlace(&made);
     return made;
 }
 
-/* Borrowed from the cache. */
+/* Borrowed from the cache; what is longer than any real name is cut. */
 static PyObject *
 key_of(app *a, text name)
 {
@@ -316,9 +323,9 @@ start_response(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_TypeError, "start_response(text, list)");
         return NULL;
     }
-    Py_XSETREF(a->status, Py_NewRef(args[0]));
-    Py_XSETREF(a->headers, Py_NewRef(args[1]));
-    return Py_NewRef(a->write);
+    Py_XSETREF(a->status, ref(args[0]));
+    Py_XSETREF(a->headers, ref(args[1]));
+    return ref(a->write);
 }
 
 /* ---- Body of the answer ------------------------------------------------- */
@@ -364,7 +371,7 @@ write_data(PyObject *self, PyObject *data)
     if (!a->has_head)
         put_head(a, -1);
     send_object(a, data);
-    return Py_NewRef(Py_None);
+    return ref(Py_None);
 }
 
 static void
@@ -533,7 +540,7 @@ make_functions(app *a)
 static PyObject *
 item(PyObject *dict, const char *name)
 {
-    return Py_NewRef(sure(PyDict_GetItemString(dict, name)));
+    return ref(sure(PyDict_GetItemString(dict, name)));
 }
 
 static void

@@ -24,6 +24,7 @@
 struct client {
     int fd; /* -1 when there is no connection */
     bool waits_to_write;
+    bool reused;     /* has been answered since it was opened */
     uint64_t first;  /* number of the first request that was sent last */
     size_t expected; /* answers to what was sent last */
     size_t answered; /* of them */
@@ -118,6 +119,7 @@ connect_client(clients *set, client *c)
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     set->counts.connects++;
+    c->reused = false;
     answer_begin(&c->answer);
     if (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0 &&
         errno != EINPROGRESS) {
@@ -207,6 +209,7 @@ take_answer(clients *set, client *c)
     const request *req = request_of(set, c, c->answered++);
     const answer *a = &c->answer;
 
+    c->reused = true;
     set->counts.answered++;
     set->counts.timely += set->sending;
     if (a->status != req->status || a->length != req->length)
@@ -215,7 +218,7 @@ take_answer(clients *set, client *c)
         histogram_add(&set->latency, set->now - c->sent_at);
 }
 
-/* The connection is no more: what it owed is lost. */
+/* The connection is no more, and what it owed an error. */
 static void
 lose(clients *set, client *c, const char *why)
 {
@@ -229,12 +232,27 @@ lose(clients *set, client *c, const char *why)
     ask(set, c);
 }
 
+/* A server may close between two answers, and a client then asks again on a
+ * new connection (RFC 9112 9.3.1). */
+static void
+ask_again(clients *set, client *c)
+{
+    size_t n = c->expected - c->answered;
+
+    set->counts.again += n;
+    set->counts.sent -= n;
+    set->quota += n;
+    settle(set, c);
+    disconnect(c);
+    ask(set, c);
+}
+
 /* Behind an answer after which the server closes. */
 static void
 reconnect(clients *set, client *c)
 {
     if (is_busy(c)) {
-        lose(set, c, "closed before all was answered");
+        ask_again(set, c);
         return;
     }
     settle(set, c);
@@ -314,6 +332,12 @@ receive(clients *set, client *c)
 static void
 end_of_input(clients *set, client *c)
 {
+    bool between = c->answer.state == ANSWER_HEAD && c->n_piece == 0;
+
+    if (between && c->reused && is_busy(c)) {
+        ask_again(set, c);
+        return;
+    }
     answer_closed(&c->answer);
     if (c->answer.state == ANSWER_OVER && is_busy(c)) {
         take_answer(set, c);

@@ -30,6 +30,7 @@ typedef struct clients_counts {
     uint64_t timely;     /* of the answered: before the time was over */
     uint64_t errors;     /* answers that are wrong, cut off or unreadable */
     uint64_t unanswered; /* at the end of the patience */
+    uint64_t again;      /* sent again, the server having closed in between */
     uint64_t connects;
     uint64_t bytes;
     double seconds;

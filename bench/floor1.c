@@ -11,6 +11,7 @@
 #include "floor1.h"
 
 #include <http_parser.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,9 +176,9 @@ begin_request(conn *c)
 }
 
 static void
-serve_request(int fd, conn *c)
+serve_request(int fd, conn *c, bool more)
 {
-    app_serve(now.app, fd, c->environ, c->body, c->keep_alive);
+    app_serve(now.app, fd, c->environ, c->body, c->keep_alive, more);
     begin_request(c);
 }
 
@@ -246,9 +247,9 @@ feed(int fd, conn *c, const char *data, size_t len)
             return true;
         }
         if (complete) {
-            bool more = c->keep_alive;
-            serve_request(fd, c);
-            if (!more)
+            bool keep_alive = c->keep_alive;
+            serve_request(fd, c, keep_alive && len > used);
+            if (!keep_alive)
                 return false;
         }
         data += used;
@@ -283,9 +284,9 @@ read_body(int fd, conn *c)
             return;
         c->n_body += (size_t)n;
     }
-    bool more = c->keep_alive;
-    serve_request(fd, c);
-    if (!more)
+    bool keep_alive = c->keep_alive;
+    serve_request(fd, c, false);
+    if (!keep_alive)
         close_conn(fd);
 }
 
@@ -311,7 +312,9 @@ read_conn(int fd)
     free(c->rest);
     c->rest = NULL;
     c->n_rest = 0;
-    if (!feed(fd, c, data, have + (size_t)n))
+    bool sound = feed(fd, c, data, have + (size_t)n);
+    app_flush(now.app);
+    if (!sound)
         close_conn(fd);
 }
 
@@ -325,6 +328,9 @@ main(int argc, char **argv)
         fprintf(stderr, "usage: floor1 PORT module:callable\n");
         return 2;
     }
+    /* Memory of bodies stays: giving it back costs more than the copy. */
+    mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
     now.app = app_new(argv[2], argv[1]);
     int listener = floor_listen(argv[1], &poll);
     for (;;) {

@@ -39,8 +39,10 @@ _Noreturn void app_die(void);
 PyObject *app_environ(app *a, const head *asked);
 
 /* Calls the application with an environ and the body, NULL if there is none,
- * and writes its answer. */
+ * and writes its answer; one of a single block may wait for the next where
+ * `more` requests are at hand: app_flush() ends the row. */
 void app_serve(app *a, int fd, PyObject *environ, PyObject *body,
-               bool keep_alive);
+               bool keep_alive, bool more);
+void app_flush(app *a);
 
 #endif

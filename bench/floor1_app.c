@@ -34,6 +34,7 @@ struct app {
     PyObject *status, *headers;
     char head[MAX_HEAD];
     size_t n_head; /* 0 when it has been sent */
+    bool more;     /* another pipelined request is at hand */
     int fd;
     bool keep_alive, chunked, has_head;
 
@@ -429,13 +430,24 @@ send_file(app *a, PyObject *wrapper)
     Py_DECREF(file);
 }
 
+/* Pipelined requests that came in one read are answered in one write. */
+static bool
+may_wait(const app *a, PyObject *block)
+{
+    return a->more && !a->chunked && PyBytes_Check(block) &&
+           a->n_head + (size_t)PyBytes_GET_SIZE(block) < MAX_HEAD / 2;
+}
+
 static void
 send_result(app *a, PyObject *result)
 {
     if (PyList_CheckExact(result) && PyList_GET_SIZE(result) == 1) {
         PyObject *only = PyList_GET_ITEM(result, 0);
         put_head(a, PyBytes_Check(only) ? PyBytes_GET_SIZE(only) : -1);
-        send_object(a, only);
+        if (may_wait(a, only))
+            put(a, PyBytes_AS_STRING(only), (size_t)PyBytes_GET_SIZE(only));
+        else
+            send_object(a, only);
     } else if ((PyObject *)Py_TYPE(result) == a->file_wrapper) {
         send_file(a, result);
     } else {
@@ -457,12 +469,13 @@ close_result(app *a, PyObject *result)
 }
 
 void
-app_serve(app *a, int fd, PyObject *environ, PyObject *body, bool keep_alive)
+app_serve(app *a, int fd, PyObject *environ, PyObject *body, bool keep_alive,
+          bool more)
 {
     a->fd = fd;
+    a->more = more;
     a->keep_alive = keep_alive;
     a->chunked = a->has_head = false;
-    a->n_head = 0;
     if (body) {
         PyObject *input = sure(PyObject_CallOneArg(a->bytes_io, body));
         set(environ, a->input_key, input);
@@ -475,6 +488,15 @@ app_serve(app *a, int fd, PyObject *environ, PyObject *body, bool keep_alive)
     Py_DECREF(result);
     Py_CLEAR(a->status);
     Py_CLEAR(a->headers);
+}
+
+void
+app_flush(app *a)
+{
+    if (a->n_head > 0) {
+        a->chunked = false;
+        send_block(a, NULL, 0);
+    }
 }
 
 /* ---- Start -------------------------------------------------------------- */

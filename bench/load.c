@@ -148,13 +148,15 @@ print_counts(const clients *set)
     const clients_counts *counts = &set->counts;
 
     printf("{\"requests\": %llu, \"timely\": %llu, \"seconds\": %.6f, "
-           "\"errors\": %llu, \"unanswered\": %llu, \"connects\": %llu, "
+           "\"errors\": %llu, \"unanswered\": %llu, "
+           "\"again\": %llu, \"connects\": %llu, "
            "\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.2f, "
            "\"bytes\": %llu, \"error\": \"%s\"}\n",
            (unsigned long long)counts->answered,
            (unsigned long long)counts->timely, counts->seconds,
            (unsigned long long)counts->errors,
            (unsigned long long)counts->unanswered,
+           (unsigned long long)counts->again,
            (unsigned long long)counts->connects, percentile_us(set, 50),
            percentile_us(set, 99), (double)set->latency.max / 1000,
            (unsigned long long)counts->bytes, counts->error);

@@ -262,6 +262,7 @@ def figures_of(told, cpu):
         "p99_us": told["p99_us"],
         "max_us": told["max_us"],
         "unanswered": told["unanswered"],
+        "again": told["again"],
     }
 
 
@@ -285,6 +286,6 @@ def parse_wrk(text):
         print(f"bench: wrk met errors: {text}", file=sys.stderr)
     largest = re.search(r"Latency\s+\S+\s+\S+\s+([\d.]+)(us|ms|s|m)\b", text)
     return {
-        "requests": n, "timely": n, "seconds": n / rate if rate else 1, "unanswered": 0,
+        "requests": n, "timely": n, "seconds": n / rate if rate else 1, "unanswered": 0, "again": 0,
         "p50_us": p50, "p99_us": p99, "max_us": float(largest[1]) * UNITS[largest[2]],
     }  # fmt: skip

@@ -79,9 +79,21 @@ def workload_rows(results, name, extra):
         yield cells
 
 
-def failures(results, name):
+# What the figures of a server do not say, though they are right.
+REMARKS = {
+    "again": "closed connections under {} requests, which were sent again",
+    "unanswered": "left {} requests without an answer for 3 s behind the end",
+}
+
+
+def notes(results, name):
     for server, why in results.failed.get(name, {}).items():
         yield f"- {server}: {' '.join(why.split())}"
+    for server in results.servers_of(name):
+        for figure, words in REMARKS.items():
+            values = results.spread(name, server, figure)
+            if values and values[0] > 0:
+                yield f"- {server} {words.format(round(values[0]))}"
 
 
 def workload_tables(results, workload):
@@ -103,10 +115,10 @@ def workload_tables(results, workload):
     if own:
         yield ""
         yield f"The application alone, called in a loop by python3: {spread(own)} µs."
-    notes = list(failures(results, name))
-    if notes:
+    remarks = list(notes(results, name))
+    if remarks:
         yield ""
-        yield from notes
+        yield from remarks
     yield ""
 
 
@@ -119,10 +131,10 @@ def footprint_table(results, workload):
         for server in results.servers_of(workload.name)
     ]
     yield from table(["server", *(FIGURES[f] for f in figures)], rows)
-    notes = list(failures(results, workload.name))
-    if notes:
+    remarks = list(notes(results, workload.name))
+    if remarks:
         yield ""
-        yield from notes
+        yield from remarks
     yield ""
 
 

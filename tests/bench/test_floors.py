@@ -97,6 +97,15 @@ def test_floor1_makes_an_environ(tmp_path):
     assert {key: told.get(key) for key in wanted} == wanted
 
 
+def test_floor1_does_not_wait_for_half_a_request():
+    with floor(1, "plain:hello") as client:
+        for cut in range(1, len(request())):
+            client.send(request() * 3 + request()[:cut])
+            assert [client.response().body for _ in range(3)] == [b"Hello, world!\n"] * 3
+            client.send(request()[cut:])
+            assert client.response().body == b"Hello, world!\n"
+
+
 def test_floor1_closes_when_it_is_asked_to():
     with floor(1, "plain:hello") as client:
         client.send(request(headers=[("Connection", "close")]))

@@ -89,6 +89,32 @@ def test_wrong_answers(load, answer, why):
     assert why in told["error"]
 
 
+def test_a_close_between_answers_is_no_error(load):
+    """Two answers from each connection, and nothing said about its end."""
+
+    def answer(sock):
+        requests = requests_of(sock)
+        for _ in range(2):
+            next(requests)
+            sock.sendall(OK)
+        next(requests, None)
+
+    with answering(answer) as port:
+        told, done = load(port, [GET], "--requests", "10", "--connections", "1")
+    assert done.returncode == 0, told
+    assert (told["requests"], told["errors"], told["connects"]) == (10, 0, 5)
+    assert told["again"] == 4
+
+
+def test_pipelined_requests_behind_a_close_are_sent_again(load):
+    closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with answering(once(closing)) as port:
+        options = "--pipeline", "3", "--requests", "3", "--connections", "1"
+        told, done = load(port, [GET], *options)
+    assert done.returncode == 0, told
+    assert (told["requests"], told["connects"], told["again"]) == (3, 3, 3)
+
+
 def test_no_server(load):
     with answering(once(OK)) as port:
         pass

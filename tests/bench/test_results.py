@@ -30,8 +30,8 @@ def results():
     made = Results()
     for rate, cpu in ((1000, 10), (100, 100), (1000, 10)):
         made.add("work", "floor1", figures(rate, cpu))
-    made.add("work", "wsgid", figures(900, 10.5, p99_us_alone=2, instructions=7501))
-    made.add("work", "wsgid", figures(90, 105, p99_us_alone=4.5))
+    made.add("work", "wsgid", figures(900, 10.5, p99_us_alone=2, instructions=7501, again=0))
+    made.add("work", "wsgid", figures(90, 105, p99_us_alone=4.5, again=4))
     made.add("work", "wsgid", None)
     made.own_us["work"] = [2, 90, 2]
     made.fail("work", "waitress", "wrong answer")
@@ -76,6 +76,7 @@ def test_tables(results):
     assert "| some <work> | instructions at most 7,500 | 7,501 | **not met** |" in text
     assert "| floor1 | 1,000 (100-1,000) | 10.0 (10.0-100) |" in text
     assert "- waitress: wrong answer" in text
+    assert "- wsgid closed connections under 2 requests, which were sent again" in text
     assert "called in a loop by python3: 2.00 (2.00-90.0) µs" in text
     widths = {line.count("|") for line in text.split("### ")[1].splitlines() if "|" in line}
     assert len(widths) == 1
@@ -100,7 +101,7 @@ def test_the_chart_is_xml_with_a_bar_for_each_server(results):
 
 def test_processor_time_is_shared_out():
     told = {"requests": 1000, "timely": 900, "seconds": 2, "p50_us": 1, "p99_us": 2, "max_us": 3,
-            "unanswered": 0}  # fmt: skip
+            "unanswered": 0, "again": 0}  # fmt: skip
     found = figures_of(told, (1, 3, 0.040))
     assert (found["rate"], found["cpu_us"]) == (450, 40)
     assert (found["user_us"], found["system_us"]) == pytest.approx((10, 30))

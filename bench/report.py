@@ -138,14 +138,18 @@ def footprint_table(results, workload):
     yield ""
 
 
-def tables(results, workloads):
-    """All of it, without the words around it."""
-    yield from targets(results, workloads)
+def measurements(results, workloads):
     for workload in workloads:
         if workload is BY_NAME["footprint"]:
             yield from footprint_table(results, workload)
         else:
             yield from workload_tables(results, workload)
+
+
+def tables(results, workloads):
+    """All of it, without the words around it."""
+    yield from targets(results, workloads)
+    yield from measurements(results, workloads)
 
 
 # ---- The page -------------------------------------------------------------------
@@ -170,13 +174,7 @@ def page(results, workloads, facts):
     yield from targets(results, workloads)
     yield "## Workloads"
     yield ""
-    yield "Medians, in brackets the smallest and the largest; CPU is the processor time of all of the server's"
+    yield "Medians, in brackets the smallest and the largest. CPU is the processor time of all of the server's"
     yield "processes for a request, in microseconds, user and system."
     yield ""
-    for line in tables_without_targets(results, workloads):
-        yield line
-
-
-def tables_without_targets(results, workloads):
-    skipped = len(list(targets(results, workloads)))
-    return list(tables(results, workloads))[skipped:]
+    yield from measurements(results, workloads)

@@ -15,7 +15,7 @@ from wire import environment
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
 PYTHON = "/usr/bin/python3"
-START_TIMEOUT = 60
+START_TIMEOUT = 20
 STOP_TIMEOUT = 10
 
 # One process that runs the application, as many threads as the workload says, no access log, and

@@ -5,7 +5,7 @@ import xml.dom.minidom
 import pytest
 from chart import chart, cost_panels
 from measure import Failed, figures_of, parse_wrk
-from report import number, tables, verdicts
+from report import number, page, tables, verdicts
 from results import Results
 from workloads import BY_NAME, Target, Workload
 
@@ -80,6 +80,15 @@ def test_tables(results):
     assert "called in a loop by python3: 2.00 (2.00-90.0) µs" in text
     widths = {line.count("|") for line in text.split("### ")[1].splitlines() if "|" in line}
     assert len(widths) == 1
+
+
+def test_the_page_says_everything_once(results):
+    lines = list(page(results, [WORK], [["machine", "a small one"]]))
+    assert "| machine | a small one |" in lines
+    assert lines.count("| workload | target for wsgid | measured |  |") == 1
+    assert [line for line in lines if line.startswith("#")] == [
+        "# Performance", "## Targets", "## Workloads", "### some <work>"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

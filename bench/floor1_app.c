@@ -123,22 +123,22 @@ key_of(app *a, text name)
 
 /* A name that comes twice. */
 static void
-join(PyObject *environ, PyObject *name, PyObject *first, PyObject *second)
+join(PyObject *env, PyObject *name, PyObject *first, PyObject *second)
 {
     PyObject *both = sure(PyUnicode_FromFormat("%U,%U", first, second));
-    set(environ, name, both);
+    set(env, name, both);
     Py_DECREF(both);
 }
 
 static void
-set_field(app *a, PyObject *environ, text name, text value)
+set_field(app *a, PyObject *env, text name, text value)
 {
     PyObject *object = latin1(value);
     PyObject *name_object = key_of(a, name);
-    PyObject *is = sure(PyDict_SetDefault(environ, name_object, object));
+    PyObject *is = sure(PyDict_SetDefault(env, name_object, object));
 
     if (is != object)
-        join(environ, name_object, is, object);
+        join(env, name_object, is, object);
     Py_DECREF(object);
 }
 
@@ -175,47 +175,47 @@ decode_path(text path)
 }
 
 static void
-set_target(app *a, PyObject *environ, text target)
+set_target(app *a, PyObject *env, text target)
 {
     const char *mark = memchr(target.ptr, '?', target.len);
     size_t n_path = mark ? (size_t)(mark - target.ptr) : target.len;
     PyObject *path = decode_path((text){ target.ptr, n_path });
 
-    set(environ, a->path_key, path);
+    set(env, a->path_key, path);
     Py_DECREF(path);
     if (!mark)
         return;
     PyObject *query = latin1((text){ mark + 1, target.len - n_path - 1 });
-    set(environ, a->query_key, query);
+    set(env, a->query_key, query);
     Py_DECREF(query);
 }
 
 static void
-set_method(app *a, PyObject *environ, text method)
+set_method(app *a, PyObject *env, text method)
 {
     if (method.len == 3 && memcmp(method.ptr, "GET", 3) == 0)
         return; /* as in the template */
     if (method.len == 4 && memcmp(method.ptr, "POST", 4) == 0) {
-        set(environ, a->method_key, a->post);
+        set(env, a->method_key, a->post);
         return;
     }
     PyObject *name = latin1(method);
-    set(environ, a->method_key, name);
+    set(env, a->method_key, name);
     Py_DECREF(name);
 }
 
 PyObject *
 app_environ(app *a, const head *asked)
 {
-    PyObject *environ = sure(PyDict_Copy(a->template));
+    PyObject *env = sure(PyDict_Copy(a->template));
 
-    set_method(a, environ, asked->method);
-    set_target(a, environ, asked->target);
+    set_method(a, env, asked->method);
+    set_target(a, env, asked->target);
     if (asked->minor == 0)
-        set(environ, a->protocol_key, a->http_1_0);
+        set(env, a->protocol_key, a->http_1_0);
     for (size_t i = 0; i < asked->n_fields; i++)
-        set_field(a, environ, asked->names[i], asked->values[i]);
-    return environ;
+        set_field(a, env, asked->names[i], asked->values[i]);
+    return env;
 }
 
 /* ---- Head of the answer ------------------------------------------------- */
@@ -469,7 +469,7 @@ close_result(app *a, PyObject *result)
 }
 
 void
-app_serve(app *a, int fd, PyObject *environ, PyObject *body, bool keep_alive,
+app_serve(app *a, int fd, PyObject *env, PyObject *body, bool keep_alive,
           bool more)
 {
     a->fd = fd;
@@ -478,10 +478,10 @@ app_serve(app *a, int fd, PyObject *environ, PyObject *body, bool keep_alive,
     a->chunked = a->has_head = false;
     if (body) {
         PyObject *input = sure(PyObject_CallOneArg(a->bytes_io, body));
-        set(environ, a->input_key, input);
+        set(env, a->input_key, input);
         Py_DECREF(input);
     }
-    PyObject *args[] = { environ, a->start_response };
+    PyObject *args[] = { env, a->start_response };
     PyObject *result = sure(PyObject_Vectorcall(a->callable, args, 2, NULL));
     send_result(a, result);
     close_result(a, result);

@@ -241,15 +241,16 @@ class Running:
                 continue
         return user, system, exact / 1e9
 
-    def pss_kib(self):
-        """Memory that it would give back: what it shares counts in part."""
+    def memory_kib(self, kind):
+        """Of all its processes: Pss, what is shared counted in part, or Pss_Anon, of that what no
+        file backs."""
         total = 0
         for pid in self.pids():
             try:
                 text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             except OSError:
                 continue
-            total += int(re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)[1])
+            total += int(re.search(rf"^{kind}: +(\d+) kB", text, re.MULTILINE)[1])
         return total
 
 

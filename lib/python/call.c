@@ -422,6 +422,17 @@ wsgi__call_close(wsgi__call *call)
     return failed;
 }
 
+/* A generator that was not run to its end has its `finally` run here. */
+static void
+release_result(wsgi__call *call)
+{
+    bool entered = call->iterator && enter_context(call) == 0;
+    Py_CLEAR(call->iterator);
+    Py_CLEAR(call->result);
+    if (entered)
+        leave_context(call);
+}
+
 /* Destructors of the application run here: an exception that is set must not
  * be in their way. */
 void
@@ -432,8 +443,7 @@ wsgi__call_free(wsgi__call *call)
     PyObject *before = wsgi__py_take_raised();
     if (!call->closed && wsgi__call_close(call) < 0)
         PyErr_WriteUnraisable(call->app->callable);
-    Py_CLEAR(call->iterator);
-    Py_CLEAR(call->result);
+    release_result(call);
     Py_CLEAR(call->environ);
     Py_CLEAR(call->context);
     if (call->start_response)

@@ -1,6 +1,3 @@
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include "python/stack.h"
 
 #include <dlfcn.h>
@@ -69,30 +66,21 @@ wsgi__stack_of(unsigned long thread, wsgi__buf *out)
     return done;
 }
 
-/* New reference: a subclass of SystemExit, which frameworks let pass as they
- * let pass that of other servers.  Made each time: it is seldom needed. */
-static PyObject *
-timeout_type(const char *message)
+/* Made each time: it is seldom needed. */
+PyObject *
+wsgi__stack_timeout_type(void)
 {
-    PyObject *dict = PyDict_New();
-    PyObject *text = dict ? PyUnicode_FromString(message) : NULL;
-    PyObject *type = NULL;
-    if (text && PyDict_SetItemString(dict, "__doc__", text) == 0)
-        type = PyErr_NewException("libwsgi.RequestTimeout", PyExc_SystemExit,
-                                  dict);
-    Py_XDECREF(text);
-    Py_XDECREF(dict);
+    PyObject *type = PyErr_NewExceptionWithDoc(
+        "libwsgi.RequestTimeout", "The request took longer than `timeout`.",
+        PyExc_SystemExit, NULL);
+    PyErr_Clear();
     return type;
 }
 
 bool
-wsgi__stack_raise(unsigned long thread, const char *message)
+wsgi__stack_raise(unsigned long thread, PyObject *type)
 {
-    PyObject *type = timeout_type(message);
-    int n = type ? PyThreadState_SetAsyncExc(thread, type) : 0;
-    Py_XDECREF(type);
-    PyErr_Clear();
-    return n == 1;
+    return PyThreadState_SetAsyncExc(thread, type) == 1;
 }
 
 /* ---- Without it --------------------------------------------------------- */

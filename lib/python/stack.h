@@ -4,6 +4,9 @@
 #ifndef WSGI_PYTHON_STACK_H
 #define WSGI_PYTHON_STACK_H
 
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
 #include <stdbool.h>
 
 #include "base/buf.h"
@@ -19,8 +22,13 @@ bool wsgi__stack_of(unsigned long thread, wsgi__buf *out);
  * version of CPython offers no way. */
 bool wsgi__stack_of_all(wsgi__buf *out);
 
-/* Raises an exception in that thread, once it runs Python code again: one that
- * `except Exception` does not catch.  `message` is its text.  GIL held. */
-bool wsgi__stack_raise(unsigned long thread, const char *message);
+/* What is raised for a timeout: a subclass of SystemExit, which `except
+ * Exception` does not catch.  New reference, or NULL without an exception.  GIL
+ * held. */
+PyObject *wsgi__stack_timeout_type(void);
+
+/* Raises that in that thread, once it runs Python code again.  False: there is
+ * no such thread.  GIL held, and not given up meanwhile. */
+bool wsgi__stack_raise(unsigned long thread, PyObject *type);
 
 #endif

@@ -92,34 +92,44 @@ stay_parent(const wsgi__run *r)
 
 /* ---- In and out of the application -------------------------------------- */
 
-/* From here on another thread may take the loop: before the GIL is asked for,
- * which may take as long as any call.  False: it is not to be had. */
+/* From here on another thread may take the loop, which somebody has to look
+ * after.  r may be NULL. */
+static void
+enter_app(executor *ex, wsgi__run *r, wsgi__runner *self)
+{
+    self->calling = r;
+    wsgi__crew_appoint(ex);
+    self->entered = wsgi__baton_enter(&ex->baton);
+    wsgi__crew_rouse(ex);
+}
+
+/* The GIL is asked for in there, because it may take as long as any call.
+ * False: it is not to be had. */
 static bool
 enter(wsgi__run *r, wsgi__runner *self)
 {
-    executor *ex = r->ex;
-    self->calling = r;
-    self->entered = wsgi__baton_enter(&ex->baton);
-    wsgi__crew_rouse(ex);
+    enter_app(r->ex, r, self);
     if (!self->has_gil && !wsgi__runner_take_gil(self))
         return false;
     self->now = r;
     return true;
 }
 
-/* Whether the loop is still this thread's. */
+/* Whether the loop is still this thread's.  The call is not what it is in any
+ * more: nothing is to be raised here. */
 static bool
 leave(wsgi__runner *self)
 {
-    return wsgi__baton_leave(&self->ex->baton, self->entered);
+    if (!wsgi__baton_leave(&self->ex->baton, self->entered))
+        return false;
+    self->now = NULL;
+    return true;
 }
 
 bool
 wsgi__run_settle(executor *ex, wsgi__runner *self)
 {
-    self->calling = NULL;
-    self->entered = wsgi__baton_enter(&ex->baton);
-    wsgi__crew_rouse(ex);
+    enter_app(ex, NULL, self);
     if (self->has_gil || wsgi__runner_take_gil(self))
         wsgi__loans_settle(ex);
     if (leave(self))
@@ -216,7 +226,8 @@ sink_write(wsgi__call_sink *sink, PyObject *bytes)
     give_head(r);
     if (!r->job->cancelled)
         give_bytes(r, bytes, false, true);
-    self->entered = wsgi__baton_enter(&r->ex->baton);
+    enter_app(r->ex, r, self);
+    self->now = r;
     return 0;
 }
 
@@ -254,10 +265,20 @@ next(wsgi__run *r, wsgi__call_chunk *chunk)
     return made;
 }
 
+/* What the call did not meet must not cut short its close(), or hit the next
+ * call. */
+static void
+forget_raised(const wsgi__run *r, const wsgi__runner *self)
+{
+    if (r->raised)
+        PyThreadState_SetAsyncExc(self->python_id, NULL);
+}
+
 /* Ends the call: close() runs here, and destructors. */
 static void
 close_call(wsgi__run *r, wsgi__runner *self)
 {
+    forget_raised(r, self);
     if (r->call) {
         int failed = wsgi__call_close(r->call);
         stay_parent(r);
@@ -267,8 +288,7 @@ close_call(wsgi__run *r, wsgi__runner *self)
         r->call = NULL;
     }
     self->now = NULL;
-    if (r->raised) /* what it did not meet must not hit the next call */
-        PyThreadState_SetAsyncExc(self->python_id, NULL);
+    forget_raised(r, self);
     atomic_fetch_sub(&r->home->n_bound, 1);
 }
 
@@ -279,8 +299,9 @@ close_call(wsgi__run *r, wsgi__runner *self)
 static wsgi__advance
 finish(wsgi__run *r, wsgi__runner *self, wsgi__end how)
 {
+    r->end_told = true;
     r->job->events->end(r->job, how);
-    if (enter(r, self))
+    if (enter(r, self)) /* it was in Python before */
         close_call(r, self);
     if (!leave(self)) {
         wsgi__outbox_leave(r, self, WSGI__RUN_OVER);
@@ -350,7 +371,7 @@ step(wsgi__run *r, wsgi__runner *self)
     wsgi__call_chunk chunk;
     bool gathered = r->call && wsgi__call_is_gathered(r->call);
 
-    if (gathered)
+    if (gathered && self->has_gil)
         return give(r, self, next(r, &chunk), &chunk);
     if (!enter(r, self))
         return refuse(r, self);
@@ -449,7 +470,7 @@ wsgi__run_late(wsgi__run *r, wsgi__runner *self)
             finish_late(r, self, WSGI__END_CANCELLED);
             return;
         }
-        if (r->call && wsgi__outbox_is_full(r)) {
+        if (r->call && wsgi__outbox_must_wait(r, self)) {
             wsgi__outbox_leave(r, self, WSGI__RUN_WAITING);
             return;
         }

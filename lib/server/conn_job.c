@@ -59,6 +59,11 @@ on_job_end(wsgi__job *job, wsgi__end how)
         return;
     }
     x->orphan = how == WSGI__END_TIMEOUT;
+    if (x->complete) { /* close() takes too long: the next request does not */
+        x->plan.keep_alive = false;
+        wsgi__conn_mark_unflushed(conn);
+        return;
+    }
     bool ours = x->code == 0;
     if (!wsgi__conn_queued(conn,
                            wsgi__answer_end(x, how, &set->style, &conn->out)))

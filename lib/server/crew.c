@@ -15,6 +15,9 @@
 /* Looks at a loop that makes no calls, before the watcher goes to sleep. */
 #define LOOKS_BEFORE_SLEEP 25
 
+/* After a failure to start a thread. */
+#define RETRY_MS 1000
+
 static _Thread_local wsgi__runner *here;
 
 wsgi__runner *
@@ -40,6 +43,14 @@ wsgi__crew_busy(const executor *ex)
     /* n_started changes on this thread alone. */
     return ex->crew.n_started - atomic_load(&ex->crew.n_idle) -
            (ex->owner ? 1 : 0);
+}
+
+/* Few are needed so badly that another attempt in each turn would be worth its
+ * price. */
+bool
+wsgi__crew_is_short(const executor *ex)
+{
+    return ex->crew.failed && wsgi__loop_now(ex->set.loop) < ex->crew.retry_ms;
 }
 
 void
@@ -78,12 +89,22 @@ wsgi__crew_set_idle(executor *ex, wsgi__runner *self)
 
 /* lock */
 static void
+set_watcher(executor *ex, wsgi__runner *runner)
+{
+    ex->crew.watcher = runner;
+    atomic_store(&ex->crew.watched, runner != NULL);
+}
+
+/* lock: whatever it was to watch, it has something else to do. */
+static void
 set_active(executor *ex, wsgi__runner *runner)
 {
     if (!runner->idle)
         return;
     runner->idle = false;
     atomic_fetch_sub(&ex->crew.n_idle, 1);
+    if (ex->crew.watcher == runner)
+        set_watcher(ex, NULL);
 }
 
 /* lock */
@@ -101,6 +122,8 @@ start_thread(executor *ex)
 {
     wsgi__crew *crew = &ex->crew;
     unsigned last = ex->set.threads;
+    if (wsgi__crew_is_short(ex))
+        return NULL;
     for (unsigned i = 1; i <= last; i++) {
         wsgi__runner *runner = &crew->runners[i];
         if (runner->started)
@@ -113,6 +136,7 @@ start_thread(executor *ex)
                                  "%s; going on with %u",
                                  strerror(error), crew->n_started);
             crew->failed = true;
+            crew->retry_ms = wsgi__loop_now(ex->set.loop) + RETRY_MS;
             return NULL;
         }
         crew->failed = false;
@@ -150,9 +174,14 @@ find_idle(executor *ex, bool may_call)
 static void
 put_into_inbox(executor *ex, wsgi__runner *runner, wsgi__run *r)
 {
+    wsgi__run **end = &runner->inbox;
+    while (*end)
+        end = &(*end)->next;
+    *end = r;
+    r->next = NULL;
     r->state = WSGI__RUN_HELD;
-    r->next = runner->inbox;
-    runner->inbox = r;
+    r->in_inbox = true;
+    atomic_store(&runner->others_wait, true);
     set_active(ex, runner);
     wake(runner);
 }
@@ -184,6 +213,18 @@ wsgi__crew_send_home(executor *ex, wsgi__run *r)
     put_into_inbox(ex, r->home, r);
 }
 
+void
+wsgi__crew_send_for_loans(executor *ex)
+{
+    wsgi__crew *crew = &ex->crew;
+    pthread_mutex_lock(&ex->lock);
+    if (!crew->settler)
+        crew->settler = find_idle(ex, false);
+    if (crew->settler)
+        wake(crew->settler);
+    pthread_mutex_unlock(&ex->lock);
+}
+
 bool
 wsgi__crew_choose_heir(executor *ex, unsigned bound)
 {
@@ -212,8 +253,7 @@ wsgi__crew_appoint(executor *ex)
     if (!runner)
         runner = start_thread(ex);
     if (runner) {
-        crew->watcher = runner;
-        atomic_store(&crew->watched, true);
+        set_watcher(ex, runner);
         wake(runner);
     }
     pthread_mutex_unlock(&ex->lock);
@@ -294,23 +334,27 @@ watch(executor *ex, wsgi__runner *self)
             take_over(ex, self, now);
         seen = now;
     }
-    if (crew->watcher == self) {
-        crew->watcher = NULL;
-        atomic_store(&crew->watched, false);
-    }
+    if (crew->watcher == self)
+        set_watcher(ex, NULL);
     return taken;
 }
 
 /* ---- Having the loop ---------------------------------------------------- */
 
-/* owner: the loop goes to the heir. */
-static void
+/* owner: the loop goes to the heir.  False: that has got something else to do
+ * since it was chosen. */
+static bool
 give_loop(executor *ex, wsgi__runner *self)
 {
     wsgi__crew *crew = &ex->crew;
     wsgi__executor_rest(&ex->base);
     pthread_mutex_lock(&ex->lock);
     wsgi__runner *heir = crew->heir;
+    if (!heir->idle) {
+        crew->heir = NULL;
+        pthread_mutex_unlock(&ex->lock);
+        return false;
+    }
     set_active(ex, heir);
     wsgi__runner_show(heir, WSGI__THREAD_LOOP, NULL);
     if (!self->inbox)
@@ -319,6 +363,7 @@ give_loop(executor *ex, wsgi__runner *self)
     wsgi__baton_give(&ex->baton, heir->number);
     wake(heir);
     pthread_mutex_unlock(&ex->lock);
+    return true;
 }
 
 static void
@@ -351,10 +396,8 @@ have_loop(executor *ex, wsgi__runner *self)
             finish_turns(ex, self, status);
             return;
         }
-        if (crew->heir) {
-            give_loop(ex, self);
+        if (crew->heir && give_loop(ex, self))
             return;
-        }
     }
 }
 
@@ -375,6 +418,16 @@ work(executor *ex, wsgi__runner *self, wsgi__run *r)
     wsgi__runner_note(self, wsgi__now_ns() - began);
 }
 
+/* Without the lock. */
+static void
+settle(executor *ex, wsgi__runner *self)
+{
+    if (!wsgi__runner_take_gil(self))
+        return;
+    wsgi__loans_settle(ex);
+    wsgi__runner_leave_gil(self);
+}
+
 /* lock, given up meanwhile.  Does what there is to do for this thread, or
  * waits for it. */
 static void
@@ -384,8 +437,15 @@ act(executor *ex, wsgi__runner *self)
     wsgi__run *r = self->inbox;
     if (r) {
         self->inbox = r->next;
+        r->in_inbox = false;
+        atomic_store(&self->others_wait, self->inbox != NULL);
         pthread_mutex_unlock(&ex->lock);
         work(ex, self, r);
+        pthread_mutex_lock(&ex->lock);
+    } else if (crew->settler == self) {
+        crew->settler = NULL;
+        pthread_mutex_unlock(&ex->lock);
+        settle(ex, self);
         pthread_mutex_lock(&ex->lock);
     } else if (crew->heir == self && ex->owner == self) {
         crew->heir = NULL;
@@ -457,6 +517,28 @@ dismiss(executor *ex, wsgi__runner *self)
     wsgi__runner_show(self, WSGI__THREAD_NONE, NULL);
 }
 
+void
+wsgi__executor_close_down(wsgi__executor *base)
+{
+    executor *ex = wsgi__executor_of(base);
+    here = &ex->crew.runners[0];
+    enlist(ex, here);
+    pthread_mutex_lock(&ex->lock);
+    ex->crew.over = true; /* nobody takes this loop */
+    pthread_mutex_unlock(&ex->lock);
+    ex->interrupting = true;
+}
+
+void
+wsgi__executor_closed_down(wsgi__executor *base)
+{
+    executor *ex = wsgi__executor_of(base);
+    wsgi__executor_rest(base);
+    dismiss(ex, here);
+    wsgi__gil_forget(&here->gil);
+    here = NULL;
+}
+
 int
 wsgi__executor_serve(wsgi__executor *base, wsgi__turn turn, void *user)
 {
@@ -483,8 +565,8 @@ wsgi__executor_serve(wsgi__executor *base, wsgi__turn turn, void *user)
 
 /* ---- Beginning and end -------------------------------------------------- */
 
-static int
-init_cond(pthread_cond_t *cond)
+int
+wsgi__cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t monotonic;
     if (pthread_condattr_init(&monotonic))
@@ -505,7 +587,7 @@ wsgi__crew_init(wsgi__crew *crew, executor *ex, unsigned n)
         wsgi__runner *runner = &crew->runners[crew->n];
         runner->ex = ex;
         runner->number = crew->n;
-        if (init_cond(&runner->wake) < 0)
+        if (wsgi__cond_init(&runner->wake) < 0)
             return WSGI_ERR_NOMEM;
     }
     return WSGI_OK;
@@ -531,6 +613,7 @@ end_threads(wsgi__crew *crew, executor *ex)
             pthread_join(crew->runners[i].id, NULL);
         else
             pthread_detach(crew->runners[i].id);
+        crew->runners[i].started = false;
     }
     return all;
 }

@@ -49,21 +49,32 @@ is_there(const helper *h)
 }
 
 static void
-run_errand(const helper *h)
+say_where(const helper *h)
 {
-    if (!is_there(h))
-        return; /* it has just ended */
     wsgi__buf stack;
     wsgi__buf_init(&stack, LONGEST_STACK);
     wsgi__buf_puts(&stack, "Stack (most recent call last):\n");
-    if (h->line[0])
-        log_stack(h, wsgi__stack_of(h->runner->python_id, &stack), &stack);
+    log_stack(h, wsgi__stack_of(h->runner->python_id, &stack), &stack);
     wsgi__buf_free(&stack);
-    /* Formatting may have let the call go on, and end. */
-    if (h->what != RAISE || !is_there(h))
-        return;
-    h->r->raised = wsgi__stack_raise(h->runner->python_id,
-                                     "the request took longer than `timeout`");
+}
+
+static void
+raise_there(const helper *h)
+{
+    PyObject *type = wsgi__stack_timeout_type();
+    /* Python code has run meanwhile: the call may be over. */
+    if (type && is_there(h))
+        h->r->raised = wsgi__stack_raise(h->runner->python_id, type);
+    Py_XDECREF(type);
+}
+
+static void
+run_errand(const helper *h)
+{
+    if (h->line[0] && is_there(h))
+        say_where(h);
+    if (h->what == RAISE)
+        raise_there(h);
 }
 
 static void *
@@ -80,15 +91,35 @@ helper_main(void *arg)
         wsgi__gil_forget(&gil);
     }
     wsgi__mem_free(h);
-    atomic_fetch_sub(&ex->n_helpers, 1);
+    pthread_mutex_lock(&ex->lock);
+    ex->n_helpers--;
+    pthread_cond_broadcast(&ex->room);
+    pthread_mutex_unlock(&ex->lock);
     return NULL;
+}
+
+/* A thread more, which is told of before it is there. */
+static bool
+start_helper(executor *ex, helper *h)
+{
+    pthread_t id;
+    pthread_mutex_lock(&ex->lock);
+    atomic_fetch_add(&ex->n_waiting, 1);
+    bool started = pthread_create(&id, NULL, helper_main, h) == 0;
+    if (started)
+        ex->n_helpers++;
+    else
+        atomic_fetch_sub(&ex->n_waiting, 1);
+    pthread_mutex_unlock(&ex->lock);
+    if (started)
+        pthread_detach(id);
+    return started;
 }
 
 static void
 send_helper(wsgi__run *r, errand what, wsgi_log_level level, const char *line)
 {
     executor *ex = r->ex;
-    pthread_t id;
     helper *h = wsgi__mem_alloc(sizeof(*h));
     if (h) {
         *h = (helper){ .ex = ex,
@@ -98,20 +129,14 @@ send_helper(wsgi__run *r, errand what, wsgi_log_level level, const char *line)
                        .what = what,
                        .level = level };
         snprintf(h->line, sizeof(h->line), "%s", line);
-        atomic_fetch_add(&ex->n_helpers, 1);
-        atomic_fetch_add(&ex->n_waiting, 1);
     }
-    if (h && pthread_create(&id, NULL, helper_main, h) == 0) {
-        pthread_detach(id);
+    if (h && start_helper(ex, h)) {
         wsgi__loop_arm(ex->set.loop, &ex->gil_timer, GIL_MS);
         return;
     }
-    if (h) {
-        atomic_fetch_sub(&ex->n_helpers, 1);
-        atomic_fetch_sub(&ex->n_waiting, 1);
-    }
     wsgi__mem_free(h);
-    wsgi__log_write(ex->set.log, level, line);
+    if (line[0])
+        wsgi__log_write(ex->set.log, level, line);
 }
 
 /* ---- The GIL is not to be had ------------------------------------------- */
@@ -139,6 +164,8 @@ on_gil_timer(wsgi__timer *timer)
 static const char *
 phase_of(const wsgi__run *r)
 {
+    if (r->end_told)
+        return "in close()";
     if (!r->head_told)
         return "before it answered";
     return "in the middle of its answer";
@@ -187,6 +214,7 @@ on_slow(wsgi__run *r)
 {
     unsigned slow = r->ex->set.slow_ms;
     char line[LONGEST_LINE];
+    r->slow_told = true;
     describe(r, line, "is still running");
     arm_timeout(r, slow);
     send_helper(r, SAY, WSGI_LOG_WARNING, line);
@@ -199,7 +227,7 @@ on_timeout(wsgi__run *r)
     char line[LONGEST_LINE];
     describe(r, line, "ran into the timeout");
     wsgi__count_add(&r->ex->set.score->timeouts, 1);
-    r->ended = true;
+    r->ended = r->end_told = true;
     r->ex->n_lost++;
     r->ex->base.ops->cancel(&r->ex->base, r->job);
     arm(r, WSGI__DEADLINE_STUCK, STUCK_MS);
@@ -211,7 +239,9 @@ static void
 on_stuck(wsgi__run *r)
 {
     char line[LONGEST_LINE];
-    describe(r, line, "does not end, although an exception was raised in it");
+    describe(r, line,
+             r->raised ? "does not end, although an exception was raised in it"
+                       : "does not end, and nothing can be raised in it");
     wsgi__log_printf(r->ex->set.log, WSGI_LOG_ERROR,
                      "%s; its thread is lost, and this process is to be "
                      "replaced",
@@ -220,10 +250,24 @@ on_stuck(wsgi__run *r)
     r->stage = WSGI__DEADLINE_NONE;
 }
 
+/* Its thread has other calls first. */
+static bool
+is_in_inbox(wsgi__run *r)
+{
+    pthread_mutex_lock(&r->ex->lock);
+    bool in_inbox = r->in_inbox;
+    pthread_mutex_unlock(&r->ex->lock);
+    return in_inbox;
+}
+
 static void
 on_expired(wsgi__timer *timer)
 {
     wsgi__run *r = WSGI__OWNER(timer, wsgi__run, timer);
+    if (is_in_inbox(r)) {
+        wsgi__deadline_arm(r);
+        return;
+    }
     switch (r->stage) {
     case WSGI__DEADLINE_SLOW:
         on_slow(r);
@@ -260,7 +304,7 @@ wsgi__deadline_arm(wsgi__run *r)
     if (r->ended)
         return; /* the stages after the timeout go on */
     r->step_ms = wsgi__loop_now(set->loop);
-    if (set->slow_ms > 0 &&
+    if (set->slow_ms > 0 && !r->slow_told &&
         (set->timeout_ms == 0 || set->slow_ms < set->timeout_ms))
         arm(r, WSGI__DEADLINE_SLOW, set->slow_ms);
     else

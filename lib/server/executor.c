@@ -15,68 +15,10 @@
  * Python code runs here, or at the latest then. */
 #define LONGEST_KEEP_NS (20 * WSGI__NS_PER_MS)
 
-/* Looks at the queue within the time that a job may stay there. */
-#define QUEUE_LOOKS 8
+/* How long helpers have at the end, which need the GIL for their last steps. */
+#define HELPERS_NS (2000 * WSGI__NS_PER_MS)
 
 #define MOST_SPARE 64
-
-/* ---- The queue ---------------------------------------------------------- */
-
-/* There are two: calls that have begun go on however many threads are in calls,
- * new ones have to wait for one. */
-static wsgi__queue *
-queue_of(executor *ex, const wsgi__run *r)
-{
-    return r->home ? &ex->begun : &ex->fresh;
-}
-
-static void
-enqueue(executor *ex, wsgi__run *r)
-{
-    wsgi__queue *queue = queue_of(ex, r);
-    r->state = WSGI__RUN_QUEUED;
-    r->next = NULL;
-    if (queue->last)
-        queue->last->next = r;
-    else
-        queue->first = r;
-    queue->last = r;
-    queue->n++;
-}
-
-static wsgi__run *
-dequeue(wsgi__queue *queue)
-{
-    wsgi__run *r = queue->first;
-    queue->first = r->next;
-    if (!queue->first)
-        queue->last = NULL;
-    queue->n--;
-    r->state = WSGI__RUN_HELD;
-    return r;
-}
-
-static void
-put_back(executor *ex, wsgi__run *r)
-{
-    wsgi__queue *queue = queue_of(ex, r);
-    r->state = WSGI__RUN_QUEUED;
-    r->next = queue->first;
-    queue->first = r;
-    if (!queue->last)
-        queue->last = r;
-    queue->n++;
-}
-
-/* Takes out, one after the other, what was in the queue: some of it may be put
- * in again. */
-static wsgi__run *
-empty(wsgi__queue *queue)
-{
-    wsgi__run *first = queue->first;
-    *queue = (wsgi__queue){ 0 };
-    return first;
-}
 
 /* ---- Runs --------------------------------------------------------------- */
 
@@ -129,14 +71,6 @@ wsgi__executor_finish(executor *ex, wsgi__run *r)
     done(ex, job);
 }
 
-/* Ends a job that was not begun: no Python, no GIL. */
-static void
-drop(executor *ex, wsgi__run *r, wsgi__end how)
-{
-    r->job->events->end(r->job, how);
-    wsgi__executor_finish(ex, r);
-}
-
 /* A call that waited goes on, if it may.  Here if it began on this thread, or
  * else where it began. */
 void
@@ -153,25 +87,21 @@ wsgi__executor_requeue(executor *ex, wsgi__run *r)
     if (waits)
         wsgi__deadline_disarm(r);
     if (goes_on && here)
-        enqueue(ex, r);
+        wsgi__queue_add(ex, r);
     else if (goes_on)
         wsgi__deadline_arm(r);
 }
 
 /* ---- What the connection asks for --------------------------------------- */
 
+/* No call can be made now: all threads are in calls, or there ought to be more
+ * and the machine has none. */
 static bool
 is_saturated(const executor *ex)
 {
-    return wsgi__crew_busy(ex) >= ex->set.threads;
-}
-
-/* Whether one more job may wait. */
-static bool
-has_room(const executor *ex)
-{
-    return ex->set.queue_size == 0 || ex->fresh.n < ex->set.queue_size ||
-           !is_saturated(ex);
+    return wsgi__crew_busy(ex) >= ex->set.threads ||
+           (wsgi__crew_is_short(ex) && atomic_load(&ex->crew.n_idle) == 0 &&
+            !(ex->owner && wsgi__runner_may_call(ex->owner)));
 }
 
 static void
@@ -188,10 +118,7 @@ op_submit(wsgi__executor *base, wsgi__job *job)
     }
     wsgi__run_init(r, ex, job);
     r->queued_ms = wsgi__loop_now(ex->set.loop);
-    r->shed = !has_room(ex);
-    if (r->shed)
-        ex->n_dropped++;
-    enqueue(ex, r);
+    wsgi__queue_add(ex, r);
 }
 
 static void
@@ -269,31 +196,6 @@ fail_unallocated(executor *ex)
     }
 }
 
-static void
-shed(executor *ex, wsgi__run *r)
-{
-    wsgi__count_add(&ex->set.score->shed, 1);
-    drop(ex, r, WSGI__END_SHED);
-}
-
-/* What was cancelled or refused before it began needs no thread and no GIL. */
-static void
-sort_out_dropped(executor *ex)
-{
-    wsgi__run *r = empty(&ex->fresh);
-    ex->n_dropped = 0;
-    while (r) {
-        wsgi__run *next = r->next;
-        if (r->job->cancelled)
-            drop(ex, r, WSGI__END_CANCELLED);
-        else if (r->shed)
-            shed(ex, r);
-        else
-            enqueue(ex, r);
-        r = next;
-    }
-}
-
 /* Python was finalised under the server: the objects of jobs and loans cannot
  * be reached any more. */
 static void
@@ -301,9 +203,9 @@ abandon_all(executor *ex)
 {
     atomic_store(&ex->returned, NULL);
     while (ex->begun.first || ex->fresh.first) {
-        wsgi__run *r = dequeue(ex->begun.first ? &ex->begun : &ex->fresh);
+        wsgi__run *r = wsgi__queue_take(ex);
         wsgi__run_abandon(r);
-        drop(ex, r, WSGI__END_CANCELLED);
+        wsgi__queue_drop(ex, r, WSGI__END_CANCELLED);
     }
 }
 
@@ -337,12 +239,10 @@ bound_of(const wsgi__runner *self)
 }
 
 static void
-note_wait(executor *ex, wsgi__run *r)
+note_wait(executor *ex, uint64_t queued_ms)
 {
-    if (r->home)
-        return;
     uint64_t now = wsgi__loop_now(ex->set.loop);
-    wsgi__histogram_add(&ex->set.score->queue, (now - r->queued_ms) * 1000);
+    wsgi__histogram_add(&ex->set.score->queue, (now - queued_ms) * 1000);
 }
 
 /* Somewhere else.  False: it has to stay in the queue. */
@@ -360,25 +260,13 @@ send_away(executor *ex, wsgi__run *r)
     return true;
 }
 
-static bool
-may_begin(const executor *ex)
-{
-    return ex->fresh.first && !is_saturated(ex);
-}
-
+/* Whether there is a job, and a thread that may make its call.  That counts for
+ * calls that have begun, too: with the owner in the last call that may be made,
+ * nobody would be left to take the loop from it. */
 static bool
 may_go(const executor *ex)
 {
-    return ex->begun.first || may_begin(ex);
-}
-
-/* In turn, so that streams and new calls do not keep each other waiting. */
-static wsgi__run *
-pick(executor *ex)
-{
-    ex->begun_is_next = !ex->begun_is_next;
-    bool begun = ex->begun.first && (ex->begun_is_next || !may_begin(ex));
-    return dequeue(begun ? &ex->begun : &ex->fresh);
+    return (ex->begun.first || ex->fresh.first) && !is_saturated(ex);
 }
 
 typedef enum progress { GO_ON, STAY, LOST } progress;
@@ -390,7 +278,7 @@ advance(executor *ex, wsgi__run *r)
         wsgi__run_bind(r, ex->owner);
     switch (wsgi__run_advance(r, ex->owner)) {
     case WSGI__ADVANCE_MORE:
-        enqueue(ex, r);
+        wsgi__queue_add(ex, r);
         break;
     case WSGI__ADVANCE_OVER:
     case WSGI__ADVANCE_WAITS:
@@ -401,47 +289,37 @@ advance(executor *ex, wsgi__run *r)
     return GO_ON;
 }
 
-/* There is no thread but this one: better here than never. */
+/* There is no other thread: better here than never. */
 static progress
 insist(executor *ex, wsgi__run *r)
 {
-    if (wsgi__crew_busy(ex) > 0 || !ex->owner) {
-        put_back(ex, r);
-        return STAY;
-    }
-    return advance(ex, r);
+    if (ex->owner && wsgi__runner_may_call(ex->owner))
+        return advance(ex, r);
+    wsgi__queue_put_back(ex, r);
+    return STAY;
 }
 
 static progress
 go_on_with(executor *ex, wsgi__run *r)
 {
     if (!r->home && (r->job->cancelled || (r->leaving && r->waited))) {
-        drop(ex, r, WSGI__END_CANCELLED);
+        wsgi__queue_drop(ex, r, WSGI__END_CANCELLED);
         return GO_ON;
     }
     if (wants_heir(ex, r) && wsgi__crew_choose_heir(ex, bound_of(ex->owner))) {
-        put_back(ex, r);
+        wsgi__queue_put_back(ex, r);
         return STAY;
     }
-    if (!runs_here(ex, r)) {
-        note_wait(ex, r);
-        return send_away(ex, r) ? GO_ON : insist(ex, r);
-    }
-    note_wait(ex, r);
-    return advance(ex, r);
-}
-
-/* Jobs that cannot go now have to wait for a thread: not for ever. */
-static void
-note_waiting(executor *ex)
-{
-    if (!ex->fresh.first || may_begin(ex))
-        return;
-    for (wsgi__run *r = ex->fresh.first; r; r = r->next)
-        r->waited = true;
-    if (ex->set.queue_ms > 0 && !wsgi__timer_armed(&ex->queue_timer))
-        wsgi__loop_arm(ex->set.loop, &ex->queue_timer,
-                       ex->set.queue_ms / QUEUE_LOOKS + 1);
+    uint64_t queued_ms = r->queued_ms;
+    bool begins = !r->home;
+    progress made = GO_ON;
+    if (runs_here(ex, r))
+        made = advance(ex, r);
+    else if (!send_away(ex, r))
+        made = insist(ex, r);
+    if (begins && made == GO_ON)
+        note_wait(ex, queued_ms);
+    return made;
 }
 
 /* The end of a run phase with the GIL: it goes back, unless threads that compute
@@ -478,7 +356,7 @@ run_jobs(executor *ex)
     uint64_t until = wsgi__now_ns() + LONGEST_RUN_NS;
     progress made = GO_ON;
     for (int i = 0; i < JOBS_PER_TURN && made == GO_ON && may_go(ex); i++) {
-        made = go_on_with(ex, pick(ex));
+        made = go_on_with(ex, wsgi__queue_take(ex));
         if (made == GO_ON && may_go(ex) && wsgi__now_ns() > until)
             return STAY;
     }
@@ -493,27 +371,29 @@ op_run(wsgi__executor *base)
 
     fail_unallocated(ex);
     if (ex->n_dropped)
-        sort_out_dropped(ex);
+        wsgi__queue_drop_cancelled(ex);
+    if (!ex->owner && has_loans(ex) && wsgi__crew_busy(ex) == 0)
+        wsgi__crew_send_for_loans(ex);
     if (!may_go(ex) && !needs_settling(ex)) {
-        note_waiting(ex);
+        wsgi__queue_note_waiting(ex);
         return true;
     }
     if (!Py_IsInitialized()) {
         abandon_all(ex);
         return true;
     }
-    if (self)
-        wsgi__crew_appoint(ex);
     progress made = run_jobs(ex);
     if (made != LOST && needs_settling(ex) && !wsgi__run_settle(ex, self))
         made = LOST;
     if (made == LOST) {
-        wsgi__loans_settle(ex);
+        if (self->has_gil)
+            wsgi__loans_settle(ex);
         wsgi__runner_leave_gil(self);
         return false;
     }
     end_phase(ex, self);
-    note_waiting(ex);
+    if (!may_go(ex))
+        wsgi__queue_note_waiting(ex);
     return true;
 }
 
@@ -522,27 +402,6 @@ op_ready(const wsgi__executor *base)
 {
     const executor *ex = (const executor *)(const void *)base;
     return may_go(ex) || ex->n_dropped || ex->failed || needs_settling(ex);
-}
-
-/* ---- Overload ----------------------------------------------------------- */
-
-/* Whoever has waited too long is told to come again. */
-static void
-on_queue_timer(wsgi__timer *timer)
-{
-    executor *ex = WSGI__OWNER(timer, executor, queue_timer);
-    uint64_t now = wsgi__loop_now(ex->set.loop);
-    wsgi__run *r = empty(&ex->fresh);
-    while (r) {
-        wsgi__run *next = r->next;
-        if (now - r->queued_ms >= ex->set.queue_ms)
-            shed(ex, r);
-        else
-            enqueue(ex, r);
-        r = next;
-    }
-    if (ex->fresh.first)
-        note_waiting(ex);
 }
 
 /* ---- Life --------------------------------------------------------------- */
@@ -568,10 +427,10 @@ wsgi__executor_new(const wsgi__executor_settings *settings)
     ex->set = *settings;
     ex->forks = wsgi__fork_count();
     ex->hosted = true;
-    ex->queue_timer.expired = on_queue_timer;
+    wsgi__queue_init(ex);
     wsgi__deadline_init_all(ex);
     if (pthread_mutex_init(&ex->lock, NULL) ||
-        pthread_cond_init(&ex->room, NULL) ||
+        wsgi__cond_init(&ex->room) < 0 ||
         wsgi__crew_init(&ex->crew, ex, settings->threads + 1) < 0) {
         wsgi__crew_free(&ex->crew, ex);
         wsgi__mem_free(ex);
@@ -649,6 +508,22 @@ settle_at_the_end(executor *ex)
     wsgi__gil_forget(&gil);
 }
 
+/* Whether all are gone. */
+static bool
+await_helpers(executor *ex)
+{
+    uint64_t until = wsgi__now_ns() + HELPERS_NS;
+    struct timespec at = { .tv_sec = (time_t)(until / 1000000000u),
+                           .tv_nsec = (long)(until % 1000000000u) };
+    int error = 0;
+    pthread_mutex_lock(&ex->lock);
+    while (ex->n_helpers > 0 && error == 0)
+        error = pthread_cond_timedwait(&ex->room, &ex->lock, &at);
+    bool gone = ex->n_helpers == 0;
+    pthread_mutex_unlock(&ex->lock);
+    return gone;
+}
+
 bool
 wsgi__executor_free(wsgi__executor *base)
 {
@@ -657,7 +532,7 @@ wsgi__executor_free(wsgi__executor *base)
         return true;
     wsgi__loop_disarm(ex->set.loop, &ex->queue_timer);
     wsgi__loop_disarm(ex->set.loop, &ex->gil_timer);
-    if (atomic_load(&ex->n_helpers) > 0 || !wsgi__crew_free(&ex->crew, ex))
+    if (!await_helpers(ex) || !wsgi__crew_free(&ex->crew, ex))
         return false;
     settle_at_the_end(ex);
     while (ex->spare) {

@@ -64,7 +64,7 @@ typedef enum wsgi__end {
 /* Called on the thread that has the loop, in this order: head, data*, end,
  * done.  Within an event the connection may pause, resume or cancel that job.
  * After WSGI__END_TIMEOUT, done may be long in coming: the answer does not wait
- * for it. */
+ * for it.  That end may also follow another one, when close() takes too long. */
 typedef struct wsgi__job_events {
     /* res lives until this returns. */
     void (*head)(wsgi__job *job, const wsgi__response *res);
@@ -165,6 +165,11 @@ void wsgi__executor_show(const wsgi__executor *ex);
 /* Jobs that are not done; of these, calls that ran into the timeout. */
 size_t wsgi__executor_jobs(const wsgi__executor *ex);
 size_t wsgi__executor_lost(const wsgi__executor *ex);
+
+/* The end: the calling thread makes the remaining turns by itself, and nobody
+ * takes the loop from it.  Calls that are cancelled are interrupted. */
+void wsgi__executor_close_down(wsgi__executor *ex);
+void wsgi__executor_closed_down(wsgi__executor *ex);
 
 /* From here on a call that is cancelled has an exception raised in it, as for a
  * timeout: the server stops. */

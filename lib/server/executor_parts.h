@@ -61,7 +61,7 @@ struct wsgi__run {
     uint64_t serial;    /* tells it from earlier ones at this address */
     wsgi__run *next;    /* in the queue, an inbox or the spares */
     bool head_given;
-    bool raised; /* GIL: something was raised in its thread */
+    atomic_bool raised; /* GIL to write: something was raised in its thread */
 
     wsgi__run_state state; /* owner while nobody else has it, else lock */
 
@@ -70,6 +70,7 @@ struct wsgi__run {
     wsgi__record *first, *last;
     size_t unseen; /* bytes of the records */
     bool posted, end_due;
+    bool in_inbox; /* its thread has not come to it yet */
     wsgi__end how;
 
     /* owner */
@@ -78,9 +79,10 @@ struct wsgi__run {
     uint64_t queued_ms, step_ms; /* of the loop's clock */
     bool head_told;              /* the connection has it */
     bool ended;                  /* the end event was given early */
+    bool slow_told;              /* of this call, once */
+    bool end_told;               /* the connection has the end event */
     bool leaving;                /* the client may have left */
     bool waited;                 /* did not begin in the turn it came in */
-    bool shed;                   /* came when the queue was full */
 };
 
 /* A thread of the executor.  Number 0 is the one that serves. */
@@ -99,7 +101,8 @@ struct wsgi__runner {
 
     /* lock */
     pthread_cond_t wake;
-    wsgi__run *inbox; /* calls to go on with, newest first */
+    wsgi__run *inbox;        /* calls to go on with, oldest first */
+    atomic_bool others_wait; /* lock to write: there are some */
     bool idle, started;
 };
 
@@ -118,7 +121,9 @@ struct wsgi__crew {
     atomic_bool watched;   /* there is a watcher; lock to write */
     atomic_bool parked;    /* it sleeps until a call begins; lock to write */
     bool over, ending;     /* lock: result is there; threads are to end */
-    bool failed;           /* owner: it was said that no thread can start */
+    wsgi__runner *settler; /* lock: is to take back loans */
+    bool failed;       /* owner: no thread could be started, which is said */
+    uint64_t retry_ms; /* owner: when to try again, by the loop's clock */
     int result;
     wsgi__turn turn;
     void *user;
@@ -132,7 +137,7 @@ struct executor {
      * is idle.  Held for a few assignments, never while Python runs or the
      * GIL is taken. */
     pthread_mutex_t lock;
-    pthread_cond_t room; /* with lock: records were taken */
+    pthread_cond_t room; /* with lock: records were taken, a helper is gone */
     wsgi__crew crew;
     unsigned forks; /* of the count of forks, when it was made */
     bool hosted;    /* the loop's thread is a host's */
@@ -144,7 +149,7 @@ struct executor {
     size_t n_jobs, n_lost; /* lost: past the timeout */
     uint64_t last_serial;
     bool interrupting;  /* cancelled calls are to end at once */
-    unsigned n_dropped; /* of fresh: cancelled or refused */
+    unsigned n_dropped; /* of fresh: cancelled */
     wsgi__run *spare;   /* for the next jobs */
     size_t n_spare;
     wsgi__timer queue_timer;
@@ -158,8 +163,9 @@ struct executor {
     /* Loans that came back.  Whoever writes pushes without the GIL, the next
      * holder of the GIL takes all: a stack without a lock. */
     _Atomic(struct wsgi__loan *) returned;
-    atomic_uint n_helpers, n_waiting; /* of deadline.c; without the GIL yet */
-    wsgi__timer gil_timer;            /* owner */
+    unsigned n_helpers;    /* lock: threads of deadline.c */
+    atomic_uint n_waiting; /* of these, without the GIL yet */
+    wsgi__timer gil_timer; /* owner */
 };
 
 static inline executor *
@@ -187,7 +193,30 @@ void wsgi__executor_finish(executor *ex, wsgi__run *r);
  * on, on the thread that it began on. */
 void wsgi__executor_requeue(executor *ex, wsgi__run *r);
 
+/* ---- queue.c: owner ------------------------------------------------------ */
+
+void wsgi__queue_init(executor *ex);
+
+/* At its end; at its beginning.  Which queue it is follows from whether the job
+ * has begun. */
+void wsgi__queue_add(executor *ex, wsgi__run *r);
+void wsgi__queue_put_back(executor *ex, wsgi__run *r);
+
+/* The next in turn; there is one. */
+wsgi__run *wsgi__queue_take(executor *ex);
+
+/* Ends a job that was not begun. */
+void wsgi__queue_drop(executor *ex, wsgi__run *r, wsgi__end how);
+void wsgi__queue_drop_cancelled(executor *ex);
+
+/* What is in the queue has to wait for a thread: not too many, and not for
+ * ever. */
+void wsgi__queue_note_waiting(executor *ex);
+
 /* ---- crew.c ------------------------------------------------------------- */
+
+/* Waits by the monotonic clock.  WSGI_ERR_NOMEM. */
+int wsgi__cond_init(pthread_cond_t *cond);
 
 int wsgi__crew_init(wsgi__crew *crew, executor *ex, unsigned n);
 /* Whether all threads are gone. */
@@ -209,6 +238,12 @@ bool wsgi__runner_may_call(const wsgi__runner *runner);
 /* What `wsgid status` shows of a thread: the call, or NULL. */
 void wsgi__runner_show(const wsgi__runner *runner, wsgi__thread_phase phase,
                        const wsgi__run *r);
+
+/* owner: a thread is needed, and cannot be had at the moment. */
+bool wsgi__crew_is_short(const executor *ex);
+
+/* owner, a host: some thread takes back what the output was lent. */
+void wsgi__crew_send_for_loans(executor *ex);
 
 /* owner: after this turn the loop goes to an idle thread with fewer calls bound
  * to it than `bound`.  False: there is none. */
@@ -300,9 +335,9 @@ void wsgi__outbox_end(wsgi__run *r, wsgi__end how);
 void wsgi__outbox_leave(wsgi__run *r, wsgi__runner *self,
                         wsgi__run_state state);
 
-/* Whether the thread ought to let go: cancelled, paused, or too much is on
- * its way. */
-bool wsgi__outbox_is_full(wsgi__run *r);
+/* Whether the thread ought to let go: the call is paused, too much is on its
+ * way, or other calls wait for this thread. */
+bool wsgi__outbox_must_wait(wsgi__run *r, const wsgi__runner *self);
 
 /* In write(): waits, without the GIL, until the loop has taken what is there. */
 void wsgi__outbox_await_room(wsgi__run *r);

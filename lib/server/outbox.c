@@ -127,8 +127,10 @@ on_post(wsgi__post *post)
         tell(r, all.first);
         all.first = next;
     }
-    if (all.end_due && !r->ended)
+    if (all.end_due && !r->ended) {
+        r->end_told = true;
         r->job->events->end(r->job, all.how);
+    }
     if (all.over) {
         wsgi__executor_finish(r->ex, r);
         return;
@@ -248,15 +250,19 @@ wsgi__outbox_leave(wsgi__run *r, wsgi__runner *self, wsgi__run_state state)
     pthread_mutex_unlock(&ex->lock);
 }
 
-bool
-wsgi__outbox_is_full(wsgi__run *r)
+static bool
+is_full(wsgi__run *r)
 {
-    if (r->job->paused)
-        return true;
     pthread_mutex_lock(&r->ex->lock);
     bool full = r->unseen >= MOST_UNSEEN;
     pthread_mutex_unlock(&r->ex->lock);
     return full;
+}
+
+bool
+wsgi__outbox_must_wait(wsgi__run *r, const wsgi__runner *self)
+{
+    return r->job->paused || self->others_wait || is_full(r);
 }
 
 static void
@@ -272,10 +278,7 @@ await_room(wsgi__run *r)
 void
 wsgi__outbox_await_room(wsgi__run *r)
 {
-    pthread_mutex_lock(&r->ex->lock);
-    bool full = r->unseen >= MOST_UNSEEN;
-    pthread_mutex_unlock(&r->ex->lock);
-    if (!full)
+    if (!is_full(r))
         return;
     void *paused = wsgi__gil_pause();
     await_room(r);

@@ -250,10 +250,10 @@ close_all(wsgi_server *server)
     wsgi__accept_end(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
-        wsgi__executor_be_hosted(ex);
-        wsgi__executor_interrupt(ex);
+        wsgi__executor_close_down(ex);
         wsgi__conns_close_all(&server->conns);
         await_calls(server);
+        wsgi__executor_closed_down(ex);
     }
     wsgi__loop_disarm(server->loop, &server->give_up);
     if (wsgi__executor_jobs(ex) > 0)
@@ -268,8 +268,11 @@ wsgi__server_close(wsgi_server *server)
 {
     if (!server->executor)
         return true;
+    if (server->left_behind)
+        return false;
     void *paused = wsgi__gil_pause();
     bool closed = close_all(server);
+    server->left_behind = !closed;
     if (!closed)
         wsgi__interpreter_keep();
     else
@@ -365,14 +368,13 @@ await_events(wsgi_server *server, int timeout_ms)
 {
     wsgi__executor *ex = server->executor;
     int wait_ms = has_work(server) ? 0 : timeout_ms;
-    if (wait_ms != 0 && wsgi__executor_keeps_gil(ex)) {
-        if (wsgi__loop_run_once(server->loop, 0) < 0)
-            return WSGI_ERR_SYSTEM;
-        if (has_work(server))
-            return WSGI_OK;
+    if (wait_ms == 0 || !wsgi__executor_keeps_gil(ex))
+        return wsgi__loop_run_once(server->loop, wait_ms);
+    int status = wsgi__loop_run_once(server->loop, 0);
+    /* It is not waited here: a stop may have been among the events. */
+    if (status == WSGI_OK && !has_work(server))
         wsgi__executor_rest(ex);
-    }
-    return wsgi__loop_run_once(server->loop, wait_ms);
+    return status;
 }
 
 static void

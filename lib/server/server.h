@@ -64,7 +64,8 @@ struct wsgi_server {
     wsgi__timer drain_end, give_up;
     bool accepting;
     bool stopping_now; /* it was told to, and has begun */
-    bool given_up;     /* calls that do not end are left behind */
+    bool given_up;     /* calls that do not end are not waited for */
+    bool left_behind;  /* they have what they need of the server */
 
     wsgi__score *score; /* own_score, or a worker's place in shared memory */
     wsgi__score own_score;

@@ -13,6 +13,7 @@ target_sources(wsgi_objects PRIVATE
   server/exchange.c
   server/executor.c
   server/outbox.c
+  server/queue.c
   server/score.c
   server/serve.c
   server/server.c)

@@ -43,15 +43,18 @@ Test(stack, of_another_thread)
     cr_expect_neq(out.data[out.len - 1], '\n');
     cr_expect(python_quiet());
 
-    cr_expect(wsgi__stack_raise(id, "too long"));
+    PyObject *type = wsgi__stack_timeout_type();
+    cr_assert_not_null(type);
+    cr_expect(wsgi__stack_raise(id, type));
     cr_expect(python_true(module, "thread.join(20) is None"));
     cr_expect(python_true(module, "isinstance(met[0], SystemExit)"));
     cr_expect(python_true(module, "not isinstance(met[0], Exception)"));
-    cr_expect(python_true(module, "'too long' in type(met[0]).__doc__"));
+    cr_expect(python_true(module, "'timeout' in type(met[0]).__doc__"));
 
     wsgi__buf_reset(&out);
     cr_expect_not(wsgi__stack_of(id, &out), "it has ended");
-    cr_expect_not(wsgi__stack_raise(id, "too late"));
+    cr_expect_not(wsgi__stack_raise(id, type), "too late");
+    Py_DECREF(type);
     cr_expect_eq(out.len, 0);
     cr_expect(python_quiet());
     wsgi__buf_free(&out);
@@ -71,7 +74,9 @@ Test(stack, of_all_without_the_gil)
     if (found)
         cr_expect(strstr(wsgi__buf_str(&out), " in far_down"), "%s",
                   wsgi__buf_str(&out));
-    cr_expect(wsgi__stack_raise(id, "enough"));
+    PyObject *type = wsgi__stack_timeout_type();
+    cr_expect(wsgi__stack_raise(id, type));
+    Py_XDECREF(type);
     cr_expect(python_true(module, "thread.join(20) is None"));
     wsgi__buf_free(&out);
     Py_DECREF(module);

@@ -34,6 +34,8 @@ static const char *const source =
     "def fast(e, start): return answer(e, start, b'fast')\n"
     "def sleeps(e, start):\n"
     "    time.sleep(0.01); return answer(e, start, b'slept')\n"
+    "def naps(e, start):\n"
+    "    time.sleep(0.7); return answer(e, start, b'napped')\n"
     "def spins(e, start):\n"
     "    until = time.monotonic() + 0.01\n"
     "    while time.monotonic() < until: pass\n"
@@ -42,7 +44,9 @@ static const char *const source =
     "    start('200 OK', [])\n"
     "    me = threading.get_ident()\n"
     "    for i in range(20):\n"
+    "        enter(1)\n"
     "        if i % 5 == 0: time.sleep(0.004)\n"
+    "        enter(-1)\n"
     "        yield b'%d' % (i % 10)\n"
     "        assert threading.get_ident() == me\n"
     "def writes(e, start):\n"
@@ -71,9 +75,18 @@ static const char *const source =
     "    local.n = getattr(local, 'n', 0) + 1\n"
     "    return answer(e, start, b'%d' % local.n)\n"
     "def waits(e, start):\n"
-    "    gate.wait(20); return answer(e, start, b'waited')\n"
+    "    assert gate.wait(20); return answer(e, start, b'waited')\n"
     "def opens(e, start):\n"
     "    gate.set(); return answer(e, start, b'opened')\n"
+    "shared = b'shared block'\n"
+    "def many(e, start):\n"
+    "    start('200 OK', [])\n"
+    "    return [shared] * 4500\n"
+    "def drips(e, start):\n"
+    "    start('200 OK', [])\n"
+    "    for i in range(64):\n"
+    "        enter(1); time.sleep(0.002); enter(-1)\n"
+    "        yield b'z' * 65536\n"
     "def app(e, start):\n"
     "    enter(1)\n"
     "    try: return globals()[e['PATH_INFO'][1:]](e, start)\n"
@@ -91,6 +104,7 @@ static const struct wanted {
     { "/large", "HTTP/1.1 200 ", "xyyyyy" },
     { "/raises", "HTTP/1.1 500 ", "\n" },
     { "/closes", "HTTP/1.1 200 ", "0\r\n\r\n" },
+    { "/many", "HTTP/1.1 200 ", "shared block" },
 };
 enum { N_WANTED = sizeof(wanted) / sizeof(*wanted), N_CLIENTS = 8 };
 
@@ -259,6 +273,81 @@ Test(executor, threads_keep_their_state)
             free(serving_ask(s.server, "/sleeps"));
     }
     stop(&s);
+    wsgi_server_free(s.server);
+}
+
+/* ---- Clients that do not keep up ----------------------------------------- */
+
+static int
+ask_slowly(const wsgi_server *server, const char *path)
+{
+    int fd = serving_connect(server), small = 32 * 1024;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            path);
+    return fd;
+}
+
+/* Streams that wait for their clients are bound to threads: with calls on all
+ * others somebody has to be left for the loop. */
+Test(executor, the_loop_is_there_with_streams_and_all_threads_in_calls)
+{
+    served s = start("threads", "2");
+    int slow[3], busy[2];
+    for (int i = 0; i < 3; i++)
+        slow[i] = ask_slowly(s.server, "/drips");
+    free(serving_ask(s.server, "/sleeps"));
+    for (int i = 0; i < 2; i++) {
+        busy[i] = serving_connect(s.server);
+        dprintf(busy[i],
+                "GET /naps HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+    /* What needs no call is answered, whatever the threads are in. */
+    for (int i = 0; i < 5; i++) {
+        int fd = serving_connect(s.server);
+        dprintf(fd, "GET / HTTP/1.1\r\n\r\n");
+        char *got = serving_read(fd);
+        cr_expect(strncmp(got, "HTTP/1.1 400 ", 13) == 0, "%s", got);
+        free(got);
+    }
+    for (int i = 0; i < 3; i++) {
+        size_t total = 0;
+        char block[65536];
+        for (ssize_t n; (n = read(slow[i], block, sizeof(block))) > 0;)
+            total += (size_t)n;
+        cr_expect_gt(total, 64 * 65536u, "stream %d: %zu", i, total);
+        close(slow[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        char *got = serving_read(busy[i]);
+        cr_expect(ends_with(got, "napped"), "%s", got);
+        free(got);
+    }
+    stop(&s);
+    expect_true("inside == 0");
+    expect_true("most <= 2");
+    wsgi_server_free(s.server);
+}
+
+/* Two streams on one thread take turns. */
+Test(executor, streams_on_one_thread_take_turns)
+{
+    served s = start("threads", "1");
+    int first = ask_slowly(s.server, "/drips");
+    int second = ask_slowly(s.server, "/drips");
+    char block[65536];
+    size_t got[2] = { 0 };
+    while (got[0] < 1000000 || got[1] < 1000000) {
+        ssize_t n[2] = { read(first, block, sizeof(block)),
+                         read(second, block, sizeof(block)) };
+        cr_assert(n[0] > 0 && n[1] > 0, "one of them has ended");
+        got[0] += (size_t)n[0];
+        got[1] += (size_t)n[1];
+    }
+    close(first);
+    close(second);
+    stop(&s);
+    expect_true("most == 1");
     wsgi_server_free(s.server);
 }
 

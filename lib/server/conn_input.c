@@ -55,7 +55,7 @@ wsgi__conn_refuse(wsgi__conn *conn, int code, const char *reason)
 static void
 begin(wsgi__conn *conn)
 {
-    wsgi__exchange *x = wsgi__conns_take_exchange(conn->set);
+    wsgi__exchange *x = wsgi__conns_take_exchange(conn->set, conn);
     if (!x) {
         wsgi__log_printf(conn->set->log, WSGI_LOG_ERROR,
                          "out of memory for a request; closing its "
@@ -63,7 +63,6 @@ begin(wsgi__conn *conn)
         wsgi__conn_close(conn);
         return;
     }
-    x->conn = conn;
     conn->x = x;
 }
 

@@ -18,8 +18,9 @@ typedef struct wsgi__exchange {
     wsgi__body body;
     wsgi__conn_info info;
     wsgi__job job;
-    void *conn;                  /* whose exchange it is */
-    struct wsgi__exchange *next; /* in the pool */
+    void *conn; /* whose exchange it is; in the pool: whose heads it
+                 * remembers, or NULL */
+    struct wsgi__exchange *prev, *next; /* in the pool */
 
     /* The answer; see answer.h. */
     wsgi__plan plan;

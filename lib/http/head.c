@@ -270,7 +270,7 @@ take_all(wsgi__head *h, size_t at)
     if (model->minor != h->req->minor ||
         !head_has(h, at, fields.ptr, fields.len))
         return at;
-    if (wsgi__model_take_all(model, h->req, at, &h->fields) < 0)
+    if (wsgi__model_take_fields(model, h->req, at, &h->fields) < 0)
         fail(h, 503, "out of memory");
     else
         h->state = WSGI__HEAD_ENDED;
@@ -286,26 +286,52 @@ add_field(wsgi__head *h, wsgi__span name, wsgi__span value, bool acted_on)
         fail_if(h, wsgi__fields_add(&h->fields, h->req, name, value));
 }
 
-/* The line that comes next in the model; returns the place behind it, or
- * `at`. */
+/* How many of the first len bytes are the same; eight at a time. */
 static size_t
-take_line(wsgi__head *h, size_t at)
+common_len(const char *a, const char *b, size_t len)
+{
+    size_t n = 0;
+    uint64_t of_a = 0, of_b = 0;
+    for (; len - n >= sizeof(of_a); n += sizeof(of_a)) {
+        memcpy(&of_a, a + n, sizeof(of_a));
+        memcpy(&of_b, b + n, sizeof(of_b));
+        if (of_a != of_b)
+            break;
+    }
+    while (n < len && a[n] == b[n])
+        n++;
+    return n;
+}
+
+/* The lines that come next in the model, as many as the head has; returns the
+ * place behind them, or `at`.  All in one comparison: 2,000 instructions less
+ * than line by line for a browser's head in which two lines differ. */
+static size_t
+take_lines(wsgi__head *h, size_t at)
 {
     const wsgi__model *model = h->model;
-    size_t i = h->req->n_headers;
-    if (i == model->n_lines)
-        return at;
-    const wsgi__model_line *line = &model->lines[i];
-    if (!head_has(h, at, model->text.data + h->model_at, line->len))
-        return at;
-    size_t value_at = at + line->value_at;
-    add_field(h, head_span(h, at, at + line->name_len),
-              head_span(h, value_at, value_at + line->value_len),
-              line->acted_on);
-    h->model_at += line->len;
-    if (h->state != WSGI__HEAD_FAILED)
-        begin_line(h, at + line->len, h->limits.max_field_size);
-    return at + line->len;
+    const wsgi__buf *head = &h->req->head;
+    size_t most = model->text.len - h->model_at;
+    if (most > head->len - at)
+        most = head->len - at;
+    size_t common =
+        common_len(head->data + at, model->text.data + h->model_at, most);
+    size_t i = h->req->n_headers, start = at;
+    for (; i < model->n_lines && h->state != WSGI__HEAD_FAILED; i++) {
+        const wsgi__model_line *line = &model->lines[i];
+        if (line->len > common)
+            break;
+        size_t value_at = at + line->value_at;
+        add_field(h, head_span(h, at, at + line->name_len),
+                  head_span(h, value_at, value_at + line->value_len),
+                  line->acted_on);
+        common -= line->len;
+        at += line->len;
+    }
+    h->model_at += at - start;
+    if (at > start && h->state != WSGI__HEAD_FAILED)
+        begin_line(h, at, h->limits.max_field_size);
+    return at;
 }
 
 /* A field that was scanned: does the model have its name there? */
@@ -334,7 +360,7 @@ scan_field(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     if (h->is_like) {
         size_t next = h->req->n_headers == 0 ? take_all(h, at) : at;
         if (next == at)
-            next = take_line(h, at);
+            next = take_lines(h, at);
         if (next > at)
             return next;
     }
@@ -381,23 +407,11 @@ scan_blank(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     return at;
 }
 
-/* Whether any of eight bytes is below 0x20 or is 0x7F.  Values are most of a
- * head; eight at a time saves 1,000 of 9,000 instructions for a browser's. */
-static bool
-has_control(const unsigned char *bytes)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    uint64_t no_del = word ^ ones * 0x7f;
-    return (((word - ones * 0x20) & ~word) | ((no_del - ones) & ~no_del)) &
-           ones * 0x80;
-}
-
 static size_t
 scan_value(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
 {
-    while (stop - at >= 8 && !has_control(bytes + at))
+    while (stop - at >= 8 &&
+           !wsgi__chars_have_control((const char *)bytes + at))
         at += 8;
     at = skip(bytes, at, stop, WSGI__CH_VALUE);
     if (at == stop)
@@ -615,6 +629,26 @@ feed_lines(wsgi__head *h, const char *data, size_t len)
     return used;
 }
 
+/* Takes the head if it is the model's: 500 of 9,000 instructions for a small
+ * request, whose line would be scanned otherwise. */
+static size_t
+feed_model(wsgi__head *h, const char *data, size_t len)
+{
+    const wsgi__model *model = h->model;
+    size_t size = model->text.len;
+    if (model->state == WSGI__MODEL_NONE || len < size ||
+        memcmp(data, model->text.data, size) != 0)
+        return 0;
+    h->is_like = true;
+    h->line_len = model->line_len;
+    if (append_to_head(h->req, data, size) < 0) {
+        fail(h, 503, "out of memory");
+        return 0;
+    }
+    wsgi__model_take_line(model, h->req);
+    return take_all(h, h->line_len);
+}
+
 void
 wsgi__head_init(wsgi__head *h, const wsgi__head_limits *limits,
                 wsgi__request *req, const wsgi__model *model)
@@ -629,6 +663,8 @@ size_t
 wsgi__head_feed(wsgi__head *h, const char *data, size_t len)
 {
     size_t used = 0;
+    if (h->state == WSGI__HEAD_EMPTY_LINE)
+        used = feed_model(h, data, len);
     if (h->state < WSGI__HEAD_METHOD)
         used = feed_empty_lines(h, data, len);
     return used + feed_lines(h, data + used, len - used);

@@ -21,9 +21,41 @@ wsgi__model_free(wsgi__model *model)
     wsgi__model_init(model);
 }
 
+/* A span of the text `from` in the same text `to`.  What lies elsewhere, such as
+ * an empty one, stays where it is. */
+static wsgi__span
+moved(wsgi__span span, const wsgi__buf *from, const wsgi__buf *to)
+{
+    uintptr_t offset = (uintptr_t)span.ptr - (uintptr_t)from->data;
+    if (offset < from->len)
+        span.ptr = to->data + offset;
+    return span;
+}
+
+static void
+move_line(wsgi__span *method, wsgi__span *target, wsgi__target *parts,
+          const wsgi__buf *from, const wsgi__buf *to)
+{
+    *method = moved(*method, from, to);
+    *target = moved(*target, from, to);
+    parts->path = moved(parts->path, from, to);
+    parts->query = moved(parts->query, from, to);
+}
+
+void
+wsgi__model_take_line(const wsgi__model *model, wsgi__request *req)
+{
+    req->method = model->method;
+    req->target = model->target;
+    req->parts = model->parts;
+    req->minor = model->minor;
+    move_line(&req->method, &req->target, &req->parts, &model->text,
+              &req->head);
+}
+
 int
-wsgi__model_take_all(const wsgi__model *model, wsgi__request *req, size_t at,
-                     wsgi__fields *fields)
+wsgi__model_take_fields(const wsgi__model *model, wsgi__request *req,
+                        size_t at, wsgi__fields *fields)
 {
     const char *line = req->head.data + at;
 
@@ -94,7 +126,12 @@ keep(wsgi__model *model, const wsgi__request *req, size_t line_len,
     if (keep_text(model, req) < 0 || keep_lines(model, req) < 0)
         return WSGI_ERR_NOMEM;
     model->line_len = line_len;
+    model->method = req->method;
+    model->target = req->target;
+    model->parts = req->parts;
     model->minor = req->minor;
+    move_line(&model->method, &model->target, &model->parts, &req->head,
+              &model->text);
     model->fields = *fields;
     model->content_length = req->content_length;
     model->chunked = req->chunked;

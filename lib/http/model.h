@@ -42,6 +42,8 @@ typedef struct wsgi__model {
     uint64_t number; /* where NUMBERED */
     wsgi__buf text;  /* of the head, from the request line to the last CRLF */
     size_t line_len; /* of the request line with its CRLF */
+    wsgi__span method, target; /* in text, as the parts */
+    wsgi__target parts;
     wsgi__model_line *lines;
     size_t n_lines;
     int minor;
@@ -71,10 +73,13 @@ wsgi__model_line_text(const wsgi__model *model)
     return (wsgi__span){ model->text.data, model->line_len };
 }
 
+/* Gives req, whose head begins with the same text, the model's request line. */
+void wsgi__model_take_line(const wsgi__model *model, wsgi__request *req);
+
 /* Adds all fields of the model to req, whose head has the same text from `at`
  * on, and what came of them.  WSGI_ERR_NOMEM. */
-int wsgi__model_take_all(const wsgi__model *model, wsgi__request *req,
-                         size_t at, wsgi__fields *fields);
+int wsgi__model_take_fields(const wsgi__model *model, wsgi__request *req,
+                            size_t at, wsgi__fields *fields);
 
 /* After an accepted head: what the next one is compared with.  line_len is
  * that of its request line with the CRLF.  is_like: the head has its names, in

@@ -146,21 +146,29 @@ line_at(const wsgi__request *req, size_t i)
                               : req->head.data + req->head.len - 2;
 }
 
+static size_t
+next_asked(const question *q, size_t i)
+{
+    uint64_t rest = q->all || i >= 64 ? 0 : q->fields >> i;
+    if (q->all)
+        return i;
+    return rest ? i + (size_t)__builtin_ctzll(rest) : SIZE_MAX;
+}
+
 /* Lines that lie side by side go in one piece. */
 static void
 ask_lines(http_parser *hp, opinion *o, const wsgi__request *req,
           const question *q)
 {
     size_t end;
-    for (size_t i = 0; i < req->n_headers; i = end) {
-        end = i;
-        while (end < req->n_headers && is_asked(q, end))
-            end++;
+    for (size_t i = next_asked(q, 0); i < req->n_headers;
+         i = next_asked(q, end)) {
+        for (end = i + 1; end < req->n_headers && is_asked(q, end); end++)
+            ;
         const char *from = line_at(req, i);
         ask_http_parser(
             hp, (wsgi__span){ from, (size_t)(line_at(req, end) - from) });
         o->n_asked += end - i;
-        end += end == i;
     }
 }
 

@@ -55,8 +55,21 @@ void wsgi__request_init(wsgi__request *req, size_t max_head);
 void wsgi__request_reset(wsgi__request *req);
 void wsgi__request_free(wsgi__request *req);
 
+/* Room for more headers.  WSGI_ERR_NOMEM. */
+int wsgi__request_grow(wsgi__request *req);
+
 /* Adds a header.  WSGI_ERR_NOMEM. */
-int wsgi__request_add(wsgi__request *req, wsgi__span name, wsgi__span value);
+static inline int
+wsgi__request_add(wsgi__request *req, wsgi__span name, wsgi__span value)
+{
+    if (req->n_headers == req->cap_headers) {
+        int status = wsgi__request_grow(req);
+        if (status < 0)
+            return status;
+    }
+    req->headers[req->n_headers++] = (wsgi__header){ name, value };
+    return 0;
+}
 
 /* The first header of that name, which is given in lower case, or NULL. */
 const wsgi__header *wsgi__request_header(const wsgi__request *req,

@@ -328,6 +328,13 @@ wsgi__vars_each(const wsgi__request *req, const wsgi__conn_info *conn,
 
 /* ---- Only what is new --------------------------------------------------- */
 
+/* Of a mask that is not 0. */
+static const wsgi__header *
+first_field(const wsgi__request *req, uint64_t fields)
+{
+    return &req->headers[__builtin_ctzll(fields)];
+}
+
 static bool
 is_field(wsgi__span name)
 {
@@ -366,9 +373,9 @@ wsgi__vars_are_alike(const wsgi__request *req)
         return false;
     if (like->is_model)
         return !has_repeated(req);
-    for (size_t i = 0; like->changed >> i; i++)
-        if ((like->changed >> i & 1) &&
-            wsgi__span_is_nocase(req->headers[i].name, WSGI__SPAN("host")))
+    for (uint64_t rest = like->changed; rest; rest &= rest - 1)
+        if (wsgi__span_is_nocase(first_field(req, rest)->name,
+                                 WSGI__SPAN("host")))
             return false;
     return true;
 }
@@ -377,15 +384,30 @@ static int
 emit_some_fields(const wsgi__request *req, uint64_t fields, work *w,
                  wsgi__var_cb emit, void *user)
 {
-    for (size_t i = 0; fields >> i; i++) {
-        const wsgi__header *header = &req->headers[i];
-        if (!(fields >> i & 1) || !is_field(header->name))
+    for (; fields; fields &= fields - 1) {
+        const wsgi__header *header = first_field(req, fields);
+        if (!is_field(header->name))
             continue;
         int status = emit(user, make_key(w, header->name), header->value);
         if (status != 0)
             return status;
     }
     return 0;
+}
+
+/* For the keys of some fields. */
+static int
+make_some_room(const wsgi__request *req, uint64_t fields, wsgi__buf *scratch,
+               work *w)
+{
+    size_t need = 0;
+    for (; fields; fields &= fields - 1)
+        need += first_field(req, fields)->name.len + PREFIX_LEN;
+    int status = wsgi__buf_reserve(scratch, need + 1);
+    if (status < 0)
+        return status;
+    w->text = scratch->data + scratch->len;
+    return WSGI_OK;
 }
 
 int
@@ -396,10 +418,12 @@ wsgi__vars_some(const wsgi__request *req, const wsgi__conn_info *conn,
     work w;
     int status = WSGI_OK;
 
+    if (fields == 0 && req->like.same_line)
+        return emit_length(req, body_length, emit, user);
     wsgi__buf_reset(scratch);
     if (!req->like.same_line)
         status = wsgi__target_decode(req->parts.path, scratch);
-    if (status < 0 || (status = make_room(req, scratch, &w)) < 0)
+    if (status < 0 || (status = make_some_room(req, fields, scratch, &w)) < 0)
         return status;
     if (!req->like.same_line)
         status = emit_line(req, conn, wsgi__buf_span(scratch), emit, user);

@@ -358,13 +358,23 @@ wsgi__environ_free(wsgi__environ *maker)
 typedef struct making {
     wsgi__environ *maker;
     PyObject *dict;
+    /* The variable before: REQUEST_URI and RAW_URI are one text. */
+    wsgi__span value;
+    PyObject *text; /* Borrowed from dict. */
 } making;
+
+static bool
+is_again(const making *to, wsgi__span value)
+{
+    return to->text && value.ptr == to->value.ptr &&
+           value.len == to->value.len;
+}
 
 /* For wsgi__vars_each(): nonzero with an exception set. */
 static int
 set_variable(void *user, wsgi__span key, wsgi__span value)
 {
-    const making *to = user;
+    making *to = user;
     PyObject *name = NULL, *text = NULL;
     int failed = -1;
 
@@ -372,9 +382,11 @@ set_variable(void *user, wsgi__span key, wsgi__span value)
     if (!slot && PyErr_Occurred())
         goto done;
     name = slot ? Py_NewRef(slot->key) : new_str(key);
-    text = value_of(slot, value);
+    text = is_again(to, value) ? Py_NewRef(to->text) : value_of(slot, value);
     if (name && text)
         failed = PyDict_SetItem(to->dict, name, text);
+    to->value = value;
+    to->text = text;
 done:
     Py_XDECREF(name);
     Py_XDECREF(text);
@@ -461,7 +473,7 @@ make_alike(wsgi__environ *maker, const likeness *like,
            int64_t body_length)
 {
     PyObject *dict = PyDict_Copy(like->dict);
-    making target = { maker, dict };
+    making target = { .maker = maker, .dict = dict };
     if (!dict)
         return NULL;
     maker->previous = &maker->start;
@@ -479,7 +491,7 @@ make_anew(wsgi__environ *maker, const wsgi__request *req,
           const wsgi__header **dropped)
 {
     PyObject *dict = PyDict_Copy(maker->template);
-    making target = { maker, dict };
+    making target = { .maker = maker, .dict = dict };
     if (!dict)
         return NULL;
     maker->previous = &maker->start;

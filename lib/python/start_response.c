@@ -29,7 +29,7 @@ typedef struct start_response {
 
 /* The characters of a str of latin-1 as bytes, which is how PEP 3333 has bytes
  * in str.  False for characters above U+00FF. */
-static bool
+static inline bool
 latin1(PyObject *str, wsgi__span *out)
 {
     if (wsgi__str_ready(str) < 0) {

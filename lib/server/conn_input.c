@@ -88,6 +88,8 @@ static void
 describe(wsgi__conn *conn, const wsgi__request *req)
 {
     wsgi__conn_info *info = &conn->x->info;
+    if (conn->x->described)
+        return;
     *info = (wsgi__conn_info){
         .remote_addr = wsgi__span_of(conn->peer.host),
         .remote_port = wsgi__span_of(conn->peer.port),
@@ -95,6 +97,7 @@ describe(wsgi__conn *conn, const wsgi__request *req)
         .server_port = wsgi__span_of(conn->self.port),
         .script_name = conn->set->script_name,
     };
+    conn->x->described = !conn->listener->is_unix;
     if (conn->listener->is_unix)
         name_from_host(info, req->host);
 }

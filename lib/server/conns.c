@@ -23,6 +23,7 @@ wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
     wsgi__access_init(&set->access);
     set->style.log = log;
     set->style.scratch = &set->scratch;
+    set->style.date = &set->date;
     set->style.keep_alive = true;
     return WSGI_OK;
 }
@@ -107,8 +108,10 @@ wsgi__conns_take_exchange(wsgi__conns *set, wsgi__conn *conn)
     wsgi__exchange *x = choose_spare(set, conn);
     if (x) {
         unlink_spare(set, x);
-        if (x->conn != conn)
+        if (x->conn != conn) {
             forget(x);
+            x->described = false;
+        }
         conn->kept = NULL;
     } else {
         x = wsgi__exchange_new(&set->limits, set->body_in_memory);

@@ -50,6 +50,7 @@ typedef struct wsgi__conns {
     size_t n_spare;
     char *input; /* what was read last, of any connection */
     wsgi__buf scratch;
+    wsgi__date date;
     bool draining;
 } wsgi__conns;
 

@@ -32,6 +32,7 @@ typedef struct wsgi__exchange {
     uint64_t began_us;   /* when the first byte came; 0: nobody asked */
     uint64_t body_since; /* loop's milliseconds at the end of the head */
 
+    bool described; /* info is that of conn, which it is still in the pool */
     bool began;     /* its first byte has come */
     bool submitted; /* the executor has the job: until done */
     bool complete;  /* all of the answer is in the output queue */

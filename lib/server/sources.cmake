@@ -2,13 +2,17 @@ target_sources(wsgi_objects PRIVATE
   server/accept.c
   server/access.c
   server/answer.c
+  server/call_run.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
   server/conn_trace.c
   server/conns.c
+  server/crew.c
+  server/deadline.c
   server/exchange.c
   server/executor.c
+  server/outbox.c
   server/score.c
   server/serve.c
   server/server.c)

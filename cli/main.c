@@ -256,11 +256,33 @@ greet(program *self)
         errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
 }
 
+static void
+say_stopped(program *self, int signal)
+{
+    errorlog_printf(&self->errors, WSGI_LOG_INFO, "Stopped%s%s",
+                    signal ? " by " : "", signal ? signals_name(signal) : "");
+}
+
+/* A call of the application keeps serve() from returning: the process ends
+ * without it, and without Python's own end. */
+static void
+end_stuck(void *user)
+{
+    program *self = user;
+    int signal = signals_forget_stop();
+
+    pidfile_release(&self->pid);
+    say_stopped(self, signal);
+    fflush(stdout);
+    _exit(DONE);
+}
+
 static int
 serve(program *self)
 {
     self->served = true;
     greet(self);
+    wsgi_server_set_stuck(self->server, end_stuck, self);
     if (wsgi_server_serve(self->server) < 0)
         return fail_server(self, CANNOT_BOOT);
     return DONE;
@@ -305,9 +327,7 @@ finish(program *self)
         interp_stop();
     pidfile_release(&self->pid);
     if (self->served)
-        errorlog_printf(&self->errors, WSGI_LOG_INFO, "Stopped%s%s",
-                        signal ? " by " : "",
-                        signal ? signals_name(signal) : "");
+        say_stopped(self, signal);
     signals_forget_logs();
     accesslog_free(&self->access);
     logfile_close(&self->errors.file);

@@ -65,8 +65,8 @@ print(get('LINKFORSHARED'))"
   set(CMAKE_REQUIRED_LIBRARIES ${libraries})
   check_c_source_compiles(
     "void Py_Initialize(void);\nint main(void) { Py_Initialize(); return 0; }"
-    WSGI_PYTHON_ARCHIVE_LINKS)
-  if(NOT WSGI_PYTHON_ARCHIVE_LINKS)
+    WSGI_PYTHON_${WSGI_PYTHON_VERSION}_ARCHIVE_LINKS)
+  if(NOT WSGI_PYTHON_${WSGI_PYTHON_VERSION}_ARCHIVE_LINKS)
     set(${why} "${archive} does not link (CMakeFiles/CMakeError.log has details)" PARENT_SCOPE)
     return()
   endif()

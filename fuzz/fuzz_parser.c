@@ -1,7 +1,8 @@
 /*
- * The request parser: how the input is cut changes nothing, no read goes past
- * the end, nothing comes after an error, and what was understood means the same
- * when it is written down again.
+ * The request parser: how the input is cut changes nothing, nor does what is
+ * remembered of its connection, no read goes past the end, nothing comes after
+ * an error, and what was understood means the same when it is written down
+ * again.
  *
  * Input: a first line "LIMITS PIECES", then the bytes of a connection.  LIMITS
  * is u(sual), s(mall) or n(one), or m for out of memory; each further byte of
@@ -243,14 +244,13 @@ read_cuts(wsgi__span line)
 }
 
 static void
-run_pieces(run *r, const wsgi__parser_limits *limits, wsgi__span input,
-           const cuts *c)
+run_pieces(run *r, wsgi__parser *parser, wsgi__span input, const cuts *c)
 {
     static guard guarded;
 
     if (!guarded.map)
         guarded = guard_new(MOST_INPUT);
-    *r = (run){ .parser = wsgi__parser_new(limits) };
+    *r = (run){ .parser = parser };
     wsgi__buf_init(&r->trace, 16 * MOST_INPUT);
     wsgi__buf_init(&r->body, MOST_INPUT);
     for (size_t i = 0; input.len > 0 && !r->failed; i++) {
@@ -278,7 +278,7 @@ check_cut(const run *whole, const wsgi__parser_limits *limits,
 {
     run cut;
 
-    run_pieces(&cut, limits, input, c);
+    run_pieces(&cut, wsgi__parser_new(limits), input, c);
     FUZZ_CHECK(whole->used == cut.used, "%zu bytes used, %zu in pieces of %zu",
                whole->used, cut.used, c->lens[0]);
     FUZZ_CHECK(wsgi__span_eq(wsgi__buf_span(&whole->trace),
@@ -287,6 +287,59 @@ check_cut(const run *whole, const wsgi__parser_limits *limits,
                FUZZ_SPAN(wsgi__buf_span(&whole->trace)),
                FUZZ_SPAN(wsgi__buf_span(&cut.trace)));
     run_free(&cut);
+}
+
+/* The parser of a connection that had all of `before`, twice. */
+static wsgi__parser *
+parser_after(const wsgi__parser_limits *limits, wsgi__span before)
+{
+    wsgi__parser *parser = wsgi__parser_new(limits);
+
+    wsgi__parser_remember(parser);
+    for (int i = 0; i < 2; i++) {
+        run r;
+        run_pieces(&r, parser, before, &(cuts){ .n = 0 });
+        wsgi__parser_reset(parser);
+        r.parser = NULL;
+        run_free(&r);
+    }
+    return parser;
+}
+
+/* What is remembered of other requests changes nothing. */
+static void
+check_remembered(const wsgi__parser_limits *limits, wsgi__span before,
+                 wsgi__span input)
+{
+    run fresh, after;
+
+    run_pieces(&fresh, wsgi__parser_new(limits), input, &(cuts){ .n = 0 });
+    run_pieces(&after, parser_after(limits, before), input, &(cuts){ .n = 0 });
+    FUZZ_CHECK(fresh.used == after.used &&
+                   wsgi__span_eq(wsgi__buf_span(&fresh.trace),
+                                 wsgi__buf_span(&after.trace)),
+               "not the same when remembered:\n%.*s\n%.*s",
+               FUZZ_SPAN(wsgi__buf_span(&fresh.trace)),
+               FUZZ_SPAN(wsgi__buf_span(&after.trace)));
+    run_free(&fresh);
+    run_free(&after);
+}
+
+/* Behind itself, and with each byte changed behind what it was. */
+static void
+check_memory(const wsgi__parser_limits *limits, wsgi__span input)
+{
+    char changed[MOST_SPLIT];
+
+    check_remembered(limits, input, input);
+    if (input.len > MOST_SPLIT)
+        return;
+    memcpy(changed, input.ptr, input.len);
+    for (size_t at = 0; at < input.len; at++) {
+        changed[at] ^= 1;
+        check_remembered(limits, input, (wsgi__span){ changed, input.len });
+        changed[at] ^= 1;
+    }
 }
 
 static wsgi__span
@@ -419,7 +472,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     const wsgi__parser_limits *limits = limits_of(letter);
-    run_pieces(&whole, limits, input, &(cuts){ .n = 0 });
+    run_pieces(&whole, wsgi__parser_new(limits), input, &(cuts){ .n = 0 });
     cuts given = read_cuts(lengths);
     check_cut(&whole, limits, input, &given);
     check_cut(&whole, limits, input, &(cuts){ .lens = { 1 }, .n = 1 });
@@ -427,6 +480,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_cut(&whole, limits, input,
                   &(cuts){ .lens = { at, MOST_SPLIT }, .n = 2 });
     run_free(&whole);
+    check_memory(limits, input);
     check_rewritten(input);
     return 0;
 }

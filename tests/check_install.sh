@@ -170,4 +170,14 @@ unset LD_LIBRARY_PATH
     fail "the installed wsgid does not run"
     show "$work/log"
 }
+# Python is linked in, or comes with libwsgi.so: never both.
+shared=$(ldd "$prefix/bin/wsgid" | grep -c -e '^[[:space:]]*libpython' -e '^[[:space:]]*libwsgi')
+case $shared in
+0 | 2) ;;
+*)
+    fail "wsgid would have two interpreters"
+    ldd "$prefix/bin/wsgid" >"$work/log"
+    show "$work/log"
+    ;;
+esac
 exit $failed

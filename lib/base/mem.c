@@ -25,12 +25,23 @@ wsgi__mem_alloc(size_t size)
     return fails_now() ? NULL : malloc(size ? size : 1);
 }
 
+/* Up to this size memory is cleared here: calloc() of glibc before 2.41 does
+ * not use what free() has put aside for the thread, which costs 400
+ * instructions a request. */
+#define MOST_CLEARED 1024
+
 void *
 wsgi__mem_zero(size_t n, size_t size)
 {
     if (fails_now() || (n > 0 && size > SIZE_MAX / n))
         return NULL;
-    return calloc(n ? n : 1, size ? size : 1);
+    size_t len = n * size;
+    if (len > MOST_CLEARED)
+        return calloc(n, size);
+    void *ptr = malloc(len ? len : 1);
+    if (ptr)
+        memset(ptr, 0, len);
+    return ptr;
 }
 
 /* realloc(ptr, 0) may free and return NULL, which looks like a failure. */

@@ -6,6 +6,7 @@
 #define WSGI_HTTP_CHARS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -33,6 +34,29 @@ wsgi__chars_are(wsgi__span text, unsigned kind)
         if (!wsgi__char_is((unsigned char)text.ptr[i], kind))
             return false;
     return true;
+}
+
+/* Whether any of eight bytes is below 0x20 or is 0x7F; a tab is.  Values are
+ * most of a head: eight bytes at a time save 1,000 of 9,000 instructions for a
+ * browser's. */
+static inline bool
+wsgi__chars_have_control(const char bytes[8])
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    uint64_t no_del = word ^ ones * 0x7f;
+    return ((((word - ones * 0x20) & ~word) | ((no_del - ones) & ~no_del)) &
+            ones * 0x80) != 0;
+}
+
+/* Whether text is a field value: every byte is WSGI__CH_VALUE. */
+static inline bool
+wsgi__chars_are_value(wsgi__span text)
+{
+    while (text.len >= 8 && !wsgi__chars_have_control(text.ptr))
+        text.ptr += 8, text.len -= 8;
+    return wsgi__chars_are(text, WSGI__CH_VALUE);
 }
 
 /* The value of a digit that is WSGI__CH_HEX. */

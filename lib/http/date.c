@@ -89,3 +89,12 @@ wsgi__http_date(time_t when, char out[WSGI__DATE_LEN + 1])
     at = put_text(at, " GMT", 5);
     assert(at == out + WSGI__DATE_LEN + 1);
 }
+
+wsgi__span
+wsgi__date_at(wsgi__date *date, time_t when)
+{
+    if (date->when != when || date->text[0] == '\0')
+        wsgi__http_date(when, date->text);
+    date->when = when;
+    return (wsgi__span){ date->text, WSGI__DATE_LEN };
+}

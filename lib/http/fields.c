@@ -131,6 +131,15 @@ static const struct {
     { WSGI__SPAN_INIT("expect"), add_expect },
 };
 
+bool
+wsgi__fields_know(wsgi__span name)
+{
+    for (size_t i = 0; i < WSGI__COUNT(known); i++)
+        if (wsgi__span_is_nocase(name, known[i].name))
+            return true;
+    return false;
+}
+
 wsgi__fault
 wsgi__fields_add(wsgi__fields *fields, wsgi__request *req, wsgi__span name,
                  wsgi__span value)

@@ -16,6 +16,9 @@ typedef struct wsgi__fields {
     bool has_host, says_close, says_keep_alive, expects_other;
 } wsgi__fields;
 
+/* Whether the server acts on fields of that name. */
+bool wsgi__fields_know(wsgi__span name);
+
 /* Takes one field of the head into req.  Its request line must be known; the
  * value is trimmed. */
 wsgi__fault wsgi__fields_add(wsgi__fields *fields, wsgi__request *req,

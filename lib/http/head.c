@@ -242,7 +242,113 @@ scan_line_lf(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
         return refuse(h, bytes, at);
     if (accept_line(h, bytes[h->mark + 5], bytes[h->mark + 7]))
         begin_line(h, at + 1, h->limits.max_field_size);
+    h->line_len = h->model_at = at + 1;
+    h->is_like = h->model->state != WSGI__MODEL_NONE;
+    if (h->is_like)
+        h->model_at = h->model->line_len;
     return at + 1;
+}
+
+/* ---- Lines of the model ------------------------------------------------- */
+
+/* Whether the bytes of the head from `at` on begin with that text. */
+static bool
+head_has(const wsgi__head *h, size_t at, const char *text, size_t len)
+{
+    const wsgi__buf *head = &h->req->head;
+    return head->len - at >= len && memcmp(head->data + at, text, len) == 0;
+}
+
+/* All fields at once; returns the place behind the head, or `at`. */
+static size_t
+take_all(wsgi__head *h, size_t at)
+{
+    const wsgi__model *model = h->model;
+    wsgi__span fields = wsgi__model_fields(model);
+
+    /* Fields mean something else in HTTP/1.0. */
+    if (model->minor != h->req->minor ||
+        !head_has(h, at, fields.ptr, fields.len))
+        return at;
+    if (wsgi__model_take_fields(model, h->req, at, &h->fields) < 0)
+        fail(h, 503, "out of memory");
+    else
+        h->state = WSGI__HEAD_ENDED;
+    return at + fields.len;
+}
+
+static void
+add_field(wsgi__head *h, wsgi__span name, wsgi__span value, bool acted_on)
+{
+    if (wsgi__request_add(h->req, name, value) < 0)
+        fail(h, 503, "out of memory");
+    else if (acted_on)
+        fail_if(h, wsgi__fields_add(&h->fields, h->req, name, value));
+}
+
+/* How many of the first len bytes are the same; eight at a time. */
+static size_t
+common_len(const char *a, const char *b, size_t len)
+{
+    size_t n = 0;
+    uint64_t of_a = 0, of_b = 0;
+    for (; len - n >= sizeof(of_a); n += sizeof(of_a)) {
+        memcpy(&of_a, a + n, sizeof(of_a));
+        memcpy(&of_b, b + n, sizeof(of_b));
+        if (of_a != of_b)
+            break;
+    }
+    while (n < len && a[n] == b[n])
+        n++;
+    return n;
+}
+
+/* The lines that come next in the model, as many as the head has; returns the
+ * place behind them, or `at`.  All in one comparison: 2,000 instructions less
+ * than line by line for a browser's head in which two lines differ. */
+static size_t
+take_lines(wsgi__head *h, size_t at)
+{
+    const wsgi__model *model = h->model;
+    const wsgi__buf *head = &h->req->head;
+    size_t most = model->text.len - h->model_at;
+    if (most > head->len - at)
+        most = head->len - at;
+    size_t common =
+        common_len(head->data + at, model->text.data + h->model_at, most);
+    size_t i = h->req->n_headers, start = at;
+    for (; i < model->n_lines && h->state != WSGI__HEAD_FAILED; i++) {
+        const wsgi__model_line *line = &model->lines[i];
+        if (line->len > common)
+            break;
+        size_t value_at = at + line->value_at;
+        add_field(h, head_span(h, at, at + line->name_len),
+                  head_span(h, value_at, value_at + line->value_len),
+                  line->acted_on);
+        common -= line->len;
+        at += line->len;
+    }
+    h->model_at += at - start;
+    if (at > start && h->state != WSGI__HEAD_FAILED)
+        begin_line(h, at, h->limits.max_field_size);
+    return at;
+}
+
+/* A field that was scanned: does the model have its name there? */
+static void
+compare_name(wsgi__head *h, wsgi__span name)
+{
+    const wsgi__model *model = h->model;
+    size_t i = h->req->n_headers - 1;
+    if (!h->is_like)
+        return;
+    h->is_like =
+        i < model->n_lines && model->lines[i].name_len == name.len &&
+        memcmp(model->text.data + h->model_at, name.ptr, name.len) == 0;
+    if (!h->is_like)
+        return;
+    h->model_at += model->lines[i].len;
+    h->req->like.changed |= UINT64_C(1) << i;
 }
 
 /* ---- Fields ------------------------------------------------------------- */
@@ -251,6 +357,13 @@ static size_t
 scan_field(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
 {
     (void)stop;
+    if (h->is_like) {
+        size_t next = h->req->n_headers == 0 ? take_all(h, at) : at;
+        if (next == at)
+            next = take_lines(h, at);
+        if (next > at)
+            return next;
+    }
     if (bytes[at] == '\r') {
         h->state = WSGI__HEAD_LAST_LF;
         return at + 1;
@@ -294,23 +407,11 @@ scan_blank(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     return at;
 }
 
-/* Whether any of eight bytes is below 0x20 or is 0x7F.  Values are most of a
- * head; eight at a time saves 1,000 of 9,000 instructions for a browser's. */
-static bool
-has_control(const unsigned char *bytes)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    uint64_t no_del = word ^ ones * 0x7f;
-    return (((word - ones * 0x20) & ~word) | ((no_del - ones) & ~no_del)) &
-           ones * 0x80;
-}
-
 static size_t
 scan_value(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
 {
-    while (stop - at >= 8 && !has_control(bytes + at))
+    while (stop - at >= 8 &&
+           !wsgi__chars_have_control((const char *)bytes + at))
         at += 8;
     at = skip(bytes, at, stop, WSGI__CH_VALUE);
     if (at == stop)
@@ -344,12 +445,13 @@ end_field(wsgi__head *h, size_t end)
     wsgi__span name = head_span(h, h->line, h->line + h->name_len);
     wsgi__span value = wsgi__span_trim(head_span(h, h->mark, end));
 
-    if (has_odd_blank(value))
+    if (has_odd_blank(value)) {
         fail(h, 400, "no-break space around a field value");
-    else if (wsgi__request_add(h->req, name, value) < 0)
-        fail(h, 503, "out of memory");
-    else
-        fail_if(h, wsgi__fields_add(&h->fields, h->req, name, value));
+        return;
+    }
+    add_field(h, name, value, true);
+    if (h->state != WSGI__HEAD_FAILED)
+        compare_name(h, name);
 }
 
 static size_t
@@ -372,6 +474,7 @@ scan_head_lf(wsgi__head *h, const unsigned char *bytes, size_t at, size_t stop)
     if (bytes[at] != '\n')
         return refuse(h, bytes, at);
     h->state = WSGI__HEAD_ENDED;
+    h->is_like = h->is_like && h->req->n_headers == h->model->n_lines;
     return at + 1;
 }
 
@@ -491,6 +594,16 @@ feed_empty_lines(wsgi__head *h, const char *data, size_t len)
     return at;
 }
 
+/* One that is like the model is better seen in one piece. */
+static size_t
+piece_size(const wsgi__head *h)
+{
+    size_t size = HEAD_PIECE;
+    if (h->model->text.len > HEAD_PIECE / 2)
+        size += h->model->text.len;
+    return size;
+}
+
 /* Takes bytes of the head; returns how many. */
 static size_t
 feed_lines(wsgi__head *h, const char *data, size_t len)
@@ -500,7 +613,9 @@ feed_lines(wsgi__head *h, const char *data, size_t len)
 
     while (used < len && h->state < WSGI__HEAD_ENDED) {
         size_t before = head->len;
-        size_t piece = len - used < HEAD_PIECE ? len - used : HEAD_PIECE;
+        size_t piece = piece_size(h);
+        if (piece > len - used)
+            piece = len - used;
         if (piece > head->max - before)
             piece = head->max - before;
         if (append_to_head(h->req, data + used, piece) < 0) {
@@ -514,12 +629,33 @@ feed_lines(wsgi__head *h, const char *data, size_t len)
     return used;
 }
 
+/* Takes the head if it is the model's: 500 of 9,000 instructions for a small
+ * request, whose line would be scanned otherwise. */
+static size_t
+feed_model(wsgi__head *h, const char *data, size_t len)
+{
+    const wsgi__model *model = h->model;
+    size_t size = model->text.len;
+    if (model->state == WSGI__MODEL_NONE || len < size ||
+        memcmp(data, model->text.data, size) != 0)
+        return 0;
+    h->is_like = true;
+    h->line_len = model->line_len;
+    if (append_to_head(h->req, data, size) < 0) {
+        fail(h, 503, "out of memory");
+        return 0;
+    }
+    wsgi__model_take_line(model, h->req);
+    return take_all(h, h->line_len);
+}
+
 void
 wsgi__head_init(wsgi__head *h, const wsgi__head_limits *limits,
-                wsgi__request *req)
+                wsgi__request *req, const wsgi__model *model)
 {
     *h = (wsgi__head){ .limits = *limits,
                        .req = req,
+                       .model = model,
                        .limit = limits->max_line };
 }
 
@@ -527,6 +663,8 @@ size_t
 wsgi__head_feed(wsgi__head *h, const char *data, size_t len)
 {
     size_t used = 0;
+    if (h->state == WSGI__HEAD_EMPTY_LINE)
+        used = feed_model(h, data, len);
     if (h->state < WSGI__HEAD_METHOD)
         used = feed_empty_lines(h, data, len);
     return used + feed_lines(h, data + used, len - used);

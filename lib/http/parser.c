@@ -3,6 +3,7 @@
 #include <http_parser.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "base/mem.h"
 #include "http/chunked.h"
 #include "http/head.h"
@@ -23,6 +24,8 @@ struct wsgi__parser {
     wsgi__request req;
     state state;
     wsgi__head head;
+    wsgi__model model;
+    bool remembers;
     int64_t left; /* of a body with a Content-Length */
     wsgi__chunked chunked;
     wsgi__span body;
@@ -41,7 +44,7 @@ fail(wsgi__parser *p, wsgi__fault fault)
 /* What http-parser makes of a head, to be compared with ours: where the two
  * disagree, so would two servers behind one another. */
 typedef struct opinion {
-    size_t n_fields;
+    size_t n_asked, n_fields;
     bool in_name, complete, chunked;
     uint64_t content_length;
 } opinion;
@@ -96,22 +99,94 @@ ask_http_parser(http_parser *hp, wsgi__span text)
     }
 }
 
+/* Which fields to ask about, as a mask over headers[]: all of a head that is
+ * new.  Of one that is like its model those that differ, and those that say how
+ * long the body is: http-parser said yes to the others, and only those it
+ * weighs against each other. */
+typedef struct question {
+    bool all;
+    uint64_t fields; /* unless all */
+} question;
+
+static bool
+is_asked(const question *q, size_t i)
+{
+    return q->all || (q->fields >> i & 1) != 0;
+}
+
+static uint64_t
+framing_fields(const wsgi__request *req)
+{
+    static const wsgi__span names[] = { WSGI__SPAN_INIT("content-length"),
+                                        WSGI__SPAN_INIT("transfer-encoding") };
+    uint64_t found = 0;
+    if (req->content_length < 0 && !req->chunked)
+        return 0;
+    for (size_t i = 0; i < req->n_headers; i++)
+        for (size_t k = 0; k < WSGI__COUNT(names); k++)
+            if (wsgi__span_is_nocase(req->headers[i].name, names[k]))
+                found |= UINT64_C(1) << i;
+    return found;
+}
+
+static question
+question_of(const wsgi__head *h)
+{
+    const wsgi__request *req = h->req;
+    if (!h->is_like)
+        return (question){ .all = true };
+    return (question){ .fields = req->like.changed | framing_fields(req) };
+}
+
+/* Where line i begins; the last one is the empty line. */
+static const char *
+line_at(const wsgi__request *req, size_t i)
+{
+    return i < req->n_headers ? req->headers[i].name.ptr
+                              : req->head.data + req->head.len - 2;
+}
+
+static size_t
+next_asked(const question *q, size_t i)
+{
+    uint64_t rest = q->all || i >= 64 ? 0 : q->fields >> i;
+    if (q->all)
+        return i;
+    return rest ? i + (size_t)__builtin_ctzll(rest) : SIZE_MAX;
+}
+
+/* Lines that lie side by side go in one piece. */
+static void
+ask_lines(http_parser *hp, opinion *o, const wsgi__request *req,
+          const question *q)
+{
+    size_t end;
+    for (size_t i = next_asked(q, 0); i < req->n_headers;
+         i = next_asked(q, end)) {
+        for (end = i + 1; end < req->n_headers && is_asked(q, end); end++)
+            ;
+        const char *from = line_at(req, i);
+        ask_http_parser(
+            hp, (wsgi__span){ from, (size_t)(line_at(req, end) - from) });
+        o->n_asked += end - i;
+    }
+}
+
 /* The blanks around values are left out: behind a length or a coding
  * http-parser takes spaces, but no tab (RFC 9112 5.1 allows both). */
 static void
-ask_without_blanks(http_parser *hp, const wsgi__request *req)
+ask_without_blanks(http_parser *hp, opinion *o, const wsgi__request *req,
+                   const question *q)
 {
-    const char *line = req->head.data + req->method.len;
-    size_t len = (size_t)(req->headers[0].name.ptr - line);
-
-    ask_http_parser(hp, (wsgi__span){ line, len });
     for (size_t i = 0; i < req->n_headers; i++) {
+        if (!is_asked(q, i))
+            continue;
         ask_http_parser(hp, req->headers[i].name);
         ask_http_parser(hp, WSGI__SPAN(": "));
         ask_http_parser(hp, req->headers[i].value);
         ask_http_parser(hp, WSGI__SPAN("\r\n"));
+        o->n_asked++;
     }
-    ask_http_parser(hp, WSGI__SPAN("\r\n"));
 }
 
 static bool
@@ -120,7 +195,7 @@ agrees(const wsgi__request *req, const http_parser *hp, const opinion *o)
     /* http-parser's mark of "none" is the largest number. */
     uint64_t length =
         req->content_length < 0 ? UINT64_MAX : (uint64_t)req->content_length;
-    return o->complete && o->n_fields == req->n_headers &&
+    return o->complete && o->n_fields == o->n_asked &&
            o->chunked == req->chunked && o->content_length == length &&
            hp->http_major == 1 && (hp->http_minor != 0) == req->minor;
 }
@@ -129,7 +204,7 @@ agrees(const wsgi__request *req, const http_parser *hp, const opinion *o)
  * any token is one (RFC 9110 9.1), and the framing of a request does not depend
  * on it: GET stands for all of them. */
 static const char *
-second_opinion(const wsgi__request *req)
+second_opinion(const wsgi__request *req, size_t line_len, const question *q)
 {
     http_parser hp;
     opinion o = { 0 };
@@ -138,14 +213,35 @@ second_opinion(const wsgi__request *req)
     http_parser_init(&hp, HTTP_REQUEST);
     hp.data = &o;
     ask_http_parser(&hp, WSGI__SPAN("GET"));
+    ask_http_parser(
+        &hp, (wsgi__span){ req->head.data + method, line_len - method });
     if (req->n_headers && memchr(req->head.data, '\t', req->head.len))
-        ask_without_blanks(&hp, req);
+        ask_without_blanks(&hp, &o, req, q);
     else
-        ask_http_parser(&hp, (wsgi__span){ req->head.data + method,
-                                           req->head.len - method });
+        ask_lines(&hp, &o, req, q);
+    ask_http_parser(&hp, WSGI__SPAN("\r\n"));
     if (hp.http_errno != HPE_OK)
         return http_errno_description(HTTP_PARSER_ERRNO(&hp));
     return agrees(req, &hp, &o) ? NULL : "ambiguous head";
+}
+
+/* Whether the head is the model, byte for byte: it was asked about. */
+static bool
+is_model(const wsgi__head *h)
+{
+    wsgi__span line = { h->req->head.data, h->line_len };
+    return h->is_like && h->req->like.changed == 0 &&
+           h->req->head.len == h->model->text.len &&
+           wsgi__span_eq(line, wsgi__model_line_text(h->model));
+}
+
+static const char *
+check_head(const wsgi__head *h)
+{
+    if (is_model(h))
+        return NULL;
+    question q = question_of(h);
+    return second_opinion(h->req, h->line_len, &q);
 }
 
 /* ---- Head --------------------------------------------------------------- */
@@ -166,13 +262,18 @@ begin_body(wsgi__parser *p)
 static void
 end_head(wsgi__parser *p)
 {
-    wsgi__fault fault = wsgi__bad_request(second_opinion(&p->req));
+    wsgi__head *h = &p->head;
+    wsgi__fault fault = wsgi__bad_request(check_head(h));
     if (!fault.status)
-        fault = wsgi__fields_end(&p->head.fields, &p->req, p->max_body);
-    if (fault.status)
+        fault = wsgi__fields_end(&h->fields, &p->req, p->max_body);
+    if (fault.status) {
         fail(p, fault);
-    else
-        begin_body(p);
+        return;
+    }
+    if (p->remembers)
+        wsgi__model_note(&p->model, &p->req, h->line_len, &h->fields,
+                         h->is_like);
+    begin_body(p);
 }
 
 static wsgi__event
@@ -243,7 +344,8 @@ wsgi__parser_new(const wsgi__parser_limits *limits)
     };
     p->max_body = limits->max_body;
     wsgi__request_init(&p->req, WSGI__PARSER_MAX_HEAD);
-    wsgi__head_init(&p->head, &p->head_limits, &p->req);
+    wsgi__model_init(&p->model);
+    wsgi__head_init(&p->head, &p->head_limits, &p->req, &p->model);
     return p;
 }
 
@@ -253,6 +355,7 @@ wsgi__parser_free(wsgi__parser *p)
     if (!p)
         return;
     wsgi__request_free(&p->req);
+    wsgi__model_free(&p->model);
     wsgi__mem_free(p);
 }
 
@@ -260,10 +363,29 @@ void
 wsgi__parser_reset(wsgi__parser *p)
 {
     wsgi__request_reset(&p->req);
-    wsgi__head_init(&p->head, &p->head_limits, &p->req);
+    wsgi__head_init(&p->head, &p->head_limits, &p->req, &p->model);
     p->state = IN_HEAD;
     p->body = WSGI__SPAN("");
     p->fault = WSGI__NO_FAULT;
+}
+
+void
+wsgi__parser_remember(wsgi__parser *p)
+{
+    p->remembers = true;
+}
+
+void
+wsgi__parser_forget(wsgi__parser *p)
+{
+    p->remembers = false;
+    wsgi__model_free(&p->model);
+}
+
+bool
+wsgi__parser_remembers(const wsgi__parser *p)
+{
+    return p->model.state != WSGI__MODEL_NONE;
 }
 
 wsgi__event

@@ -53,6 +53,13 @@ void wsgi__parser_free(wsgi__parser *parser);
 /* For the next request.  Keeps the memory, up to 16 KiB of a kind. */
 void wsgi__parser_reset(wsgi__parser *parser);
 
+/* To remember heads of the requests to come, from this connection, and to
+ * forget them for one of another: http/model.h.  Nothing is remembered at
+ * first. */
+void wsgi__parser_remember(wsgi__parser *parser);
+void wsgi__parser_forget(wsgi__parser *parser);
+bool wsgi__parser_remembers(const wsgi__parser *parser);
+
 /* Takes *used <= len bytes of data: of a refused request, up to and with the
  * byte that was refused.  After ERROR every call gives ERROR. */
 wsgi__event wsgi__parser_feed(wsgi__parser *parser, const char *data,

@@ -21,20 +21,19 @@ wsgi__request_init(wsgi__request *req, size_t max_head)
 void
 wsgi__request_reset(wsgi__request *req)
 {
-    wsgi__request kept = *req;
-    wsgi__request_init(req, kept.head.max);
-
-    if (kept.head.cap > MAX_KEPT)
-        wsgi__buf_free(&kept.head);
-    wsgi__buf_reset(&kept.head);
-    req->head = kept.head;
-
-    if (kept.cap_headers > MAX_KEPT / sizeof(wsgi__header)) {
-        wsgi__mem_free(kept.headers);
-        return;
+    if (req->head.cap > MAX_KEPT)
+        wsgi__buf_free(&req->head);
+    wsgi__buf_reset(&req->head);
+    if (req->cap_headers > MAX_KEPT / sizeof(wsgi__header)) {
+        wsgi__mem_free(req->headers);
+        req->headers = NULL;
+        req->cap_headers = 0;
     }
-    req->headers = kept.headers;
-    req->cap_headers = kept.cap_headers;
+    *req = (wsgi__request){ .head = req->head,
+                            .headers = req->headers,
+                            .cap_headers = req->cap_headers,
+                            .minor = 1,
+                            .content_length = -1 };
 }
 
 void
@@ -45,8 +44,8 @@ wsgi__request_free(wsgi__request *req)
     wsgi__request_init(req, req->head.max);
 }
 
-static int
-grow_headers(wsgi__request *req)
+int
+wsgi__request_grow(wsgi__request *req)
 {
     if (req->cap_headers > SIZE_MAX / sizeof(wsgi__header) / 2)
         return WSGI_ERR_NOMEM;
@@ -57,18 +56,6 @@ grow_headers(wsgi__request *req)
         return WSGI_ERR_NOMEM;
     req->headers = headers;
     req->cap_headers = cap;
-    return WSGI_OK;
-}
-
-int
-wsgi__request_add(wsgi__request *req, wsgi__span name, wsgi__span value)
-{
-    if (req->n_headers == req->cap_headers) {
-        int status = grow_headers(req);
-        if (status < 0)
-            return status;
-    }
-    req->headers[req->n_headers++] = (wsgi__header){ name, value };
     return WSGI_OK;
 }
 

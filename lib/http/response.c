@@ -190,22 +190,23 @@ head_size(const wsgi__response *res, const own_fields *own, size_t *size)
     return true;
 }
 
-/* Into room that is there already. */
-static void
-put(wsgi__buf *out, wsgi__span bytes)
+/* Into room that is there already, as all that follow. */
+static char *
+put_text(char *at, wsgi__span text)
 {
-    if (bytes.len)
-        memcpy(out->data + out->len, bytes.ptr, bytes.len);
-    out->len += bytes.len;
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    return at + text.len;
 }
 
-static void
-put_field(wsgi__buf *out, const wsgi__header *field)
+static char *
+put_field(char *at, const wsgi__header *field)
 {
-    put(out, field->name);
-    put(out, colon);
-    put(out, field->value);
-    put(out, line_end);
+    at = put_text(at, field->name);
+    memcpy(at, ": ", 2);
+    at = put_text(at + 2, field->value);
+    memcpy(at, "\r\n", 2);
+    return at + 2;
 }
 
 int
@@ -219,16 +220,17 @@ wsgi__response_head(const wsgi__request *req, const wsgi__response *res,
     choose_own(req, res, plan, date, server, &own);
     if (!head_size(res, &own, &size) || wsgi__buf_reserve(out, size) < 0)
         return WSGI_ERR_NOMEM;
-    put(out, version);
-    put(out, res->status);
-    put(out, line_end);
+    char *at = put_text(out->data + out->len, version);
+    at = put_text(at, res->status);
+    at = put_text(at, line_end);
     /* Control data first, as RFC 9110 5.3 advises. */
     for (size_t i = 0; i < own.n; i++)
-        put_field(out, &own.list[i]);
+        at = put_field(at, &own.list[i]);
     for (size_t i = 0; i < res->n_headers; i++)
         if (passes(&res->headers[i]))
-            put_field(out, &res->headers[i]);
-    put(out, line_end);
+            at = put_field(at, &res->headers[i]);
+    at = put_text(at, line_end);
+    out->len = (size_t)(at - out->data);
     return WSGI_OK;
 }
 
@@ -310,6 +312,12 @@ wsgi__response_phrase(int code)
 }
 
 #define STATUS_MAX 48 /* code, blank and the longest phrase */
+
+static void
+put(wsgi__buf *out, wsgi__span text)
+{
+    out->len = (size_t)(put_text(out->data + out->len, text) - out->data);
+}
 
 static wsgi__span
 status_line(int code, char out[STATUS_MAX])

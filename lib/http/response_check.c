@@ -48,10 +48,11 @@ wsgi__response_check_status(wsgi__span status, int *code)
     if (s[0] == '1')
         return "a 1xx status is not an answer yet: start_response() takes "
                "the final status, such as \"200 OK\"";
-    if (has_line_end(status))
+    bool valid = wsgi__chars_are(status, WSGI__CH_VALUE);
+    if (!valid && has_line_end(status))
         return "a status has no line end: write code and reason in one line, "
                "\"200 OK\"";
-    if (!wsgi__chars_are(status, WSGI__CH_VALUE) || has(status, '\t'))
+    if (!valid || has(status, '\t'))
         return "a status has no control characters: write \"200 OK\"";
     *code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
     return NULL;
@@ -72,7 +73,7 @@ check_name(wsgi__span name)
 static const char *
 check_value(wsgi__span value)
 {
-    if (wsgi__chars_are(value, WSGI__CH_VALUE))
+    if (wsgi__chars_are_value(value))
         return NULL;
     if (has_line_end(value))
         return "a header value has no line end: give a header of its own "

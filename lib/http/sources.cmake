@@ -5,6 +5,7 @@ target_sources(wsgi_objects PRIVATE
   http/date.c
   http/fields.c
   http/head.c
+  http/model.c
   http/parser.c
   http/request.c
   http/response.c

@@ -239,19 +239,28 @@ emit_all(const variable *variables, size_t n, wsgi__var_cb emit, void *user)
     return 0;
 }
 
+/* What the request line says. */
 static int
-emit_request(const wsgi__request *req, const wsgi__conn_info *conn,
-             wsgi__span path, wsgi__var_cb emit, void *user)
+emit_line(const wsgi__request *req, const wsgi__conn_info *conn,
+          wsgi__span path, wsgi__var_cb emit, void *user)
 {
     const variable variables[] = {
         { WSGI__SPAN_INIT("REQUEST_METHOD"), req->method },
-        { WSGI__SPAN_INIT("SCRIPT_NAME"), conn->script_name },
         { WSGI__SPAN_INIT("PATH_INFO"), cut_prefix(path, conn->script_name) },
         { WSGI__SPAN_INIT("QUERY_STRING"), req->parts.query },
         { WSGI__SPAN_INIT("REQUEST_URI"), req->target },
         { WSGI__SPAN_INIT("RAW_URI"), req->target },
         { WSGI__SPAN_INIT("SERVER_PROTOCOL"),
           req->minor == 0 ? WSGI__SPAN("HTTP/1.0") : WSGI__SPAN("HTTP/1.1") },
+    };
+    return emit_all(variables, WSGI__COUNT(variables), emit, user);
+}
+
+static int
+emit_connection(const wsgi__conn_info *conn, wsgi__var_cb emit, void *user)
+{
+    const variable variables[] = {
+        { WSGI__SPAN_INIT("SCRIPT_NAME"), conn->script_name },
         { WSGI__SPAN_INIT("SERVER_NAME"), conn->server_name },
         { WSGI__SPAN_INIT("SERVER_PORT"), conn->server_port },
         { WSGI__SPAN_INIT("REMOTE_ADDR"), conn->remote_addr },
@@ -260,27 +269,33 @@ emit_request(const wsgi__request *req, const wsgi__conn_info *conn,
     return emit_all(variables, WSGI__COUNT(variables), emit, user);
 }
 
+static int
+emit_length(const wsgi__request *req, int64_t body_length, wsgi__var_cb emit,
+            void *user)
+{
+    char digits[WSGI__DECIMAL_MAX];
+    if (!req->chunked && req->content_length < 0)
+        return 0;
+    assert(body_length >= 0);
+    return emit(user, WSGI__SPAN("CONTENT_LENGTH"),
+                wsgi__decimal(digits, (uint64_t)body_length));
+}
+
 /* The ones that are there or not. */
 static int
 emit_optional(const wsgi__request *req, const wsgi__conn_info *conn,
               int64_t body_length, wsgi__var_cb emit, void *user)
 {
-    char digits[WSGI__DECIMAL_MAX];
-    variable variables[3];
+    variable variables[2];
     size_t n = 0;
 
     if (conn->https)
         variables[n++] =
             (variable){ WSGI__SPAN_INIT("HTTPS"), WSGI__SPAN("on") };
-    if (req->chunked || req->content_length >= 0) {
-        assert(body_length >= 0);
-        variables[n++] =
-            (variable){ WSGI__SPAN_INIT("CONTENT_LENGTH"),
-                        wsgi__decimal(digits, (uint64_t)body_length) };
-    }
     if (has_host(req))
         variables[n++] = (variable){ WSGI__SPAN_INIT("HTTP_HOST"), req->host };
-    return emit_all(variables, n, emit, user);
+    int status = emit_length(req, body_length, emit, user);
+    return status == 0 ? emit_all(variables, n, emit, user) : status;
 }
 
 int
@@ -301,10 +316,120 @@ wsgi__vars_each(const wsgi__request *req, const wsgi__conn_info *conn,
     if ((status = make_room(req, scratch, &w)) < 0)
         return status;
     collect(req, &w, dropped);
-    status = emit_request(req, conn, wsgi__buf_span(scratch), emit, user);
+    status = emit_line(req, conn, wsgi__buf_span(scratch), emit, user);
+    if (status == 0)
+        status = emit_connection(conn, emit, user);
     if (status == 0)
         status = emit_optional(req, conn, body_length, emit, user);
     if (status == 0)
         status = emit_fields(&w, emit, user);
+    return status;
+}
+
+/* ---- Only what is new --------------------------------------------------- */
+
+/* Of a mask that is not 0. */
+static const wsgi__header *
+first_field(const wsgi__request *req, uint64_t fields)
+{
+    return &req->headers[__builtin_ctzll(fields)];
+}
+
+static bool
+is_field(wsgi__span name)
+{
+    return !memchr(name.ptr, '_', name.len) && !is_left_out(name);
+}
+
+static bool
+same_name(wsgi__span a, wsgi__span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (wsgi__ascii_lower(a.ptr[i]) != wsgi__ascii_lower(b.ptr[i]))
+            return false;
+    return true;
+}
+
+/* Each with each: there are WSGI__LIKENESS_FIELDS at most. */
+static bool
+has_repeated(const wsgi__request *req)
+{
+    for (size_t i = 1; i < req->n_headers; i++)
+        for (size_t k = 0; k < i; k++)
+            if (same_name(req->headers[i].name, req->headers[k].name))
+                return true;
+    return false;
+}
+
+/* Repeated fields become one variable.  From the host, the connection's name is
+ * taken too. */
+bool
+wsgi__vars_are_alike(const wsgi__request *req)
+{
+    const wsgi__likeness *like = &req->like;
+    if (like->model == 0)
+        return false;
+    if (like->is_model)
+        return !has_repeated(req);
+    for (uint64_t rest = like->changed; rest; rest &= rest - 1)
+        if (wsgi__span_is_nocase(first_field(req, rest)->name,
+                                 WSGI__SPAN("host")))
+            return false;
+    return true;
+}
+
+static int
+emit_some_fields(const wsgi__request *req, uint64_t fields, work *w,
+                 wsgi__var_cb emit, void *user)
+{
+    for (; fields; fields &= fields - 1) {
+        const wsgi__header *header = first_field(req, fields);
+        if (!is_field(header->name))
+            continue;
+        int status = emit(user, make_key(w, header->name), header->value);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+/* For the keys of some fields. */
+static int
+make_some_room(const wsgi__request *req, uint64_t fields, wsgi__buf *scratch,
+               work *w)
+{
+    size_t need = 0;
+    for (; fields; fields &= fields - 1)
+        need += first_field(req, fields)->name.len + PREFIX_LEN;
+    int status = wsgi__buf_reserve(scratch, need + 1);
+    if (status < 0)
+        return status;
+    w->text = scratch->data + scratch->len;
+    return WSGI_OK;
+}
+
+int
+wsgi__vars_some(const wsgi__request *req, const wsgi__conn_info *conn,
+                int64_t body_length, uint64_t fields, wsgi__buf *scratch,
+                wsgi__var_cb emit, void *user)
+{
+    work w;
+    int status = WSGI_OK;
+
+    if (fields == 0 && req->like.same_line)
+        return emit_length(req, body_length, emit, user);
+    wsgi__buf_reset(scratch);
+    if (!req->like.same_line)
+        status = wsgi__target_decode(req->parts.path, scratch);
+    if (status < 0 || (status = make_some_room(req, fields, scratch, &w)) < 0)
+        return status;
+    if (!req->like.same_line)
+        status = emit_line(req, conn, wsgi__buf_span(scratch), emit, user);
+    if (status == 0)
+        status = emit_length(req, body_length, emit, user);
+    if (status == 0)
+        status = emit_some_fields(req, fields, &w, emit, user);
     return status;
 }

@@ -47,4 +47,16 @@ int wsgi__vars_each(const wsgi__request *req, const wsgi__conn_info *conn,
                     const wsgi__header **dropped, wsgi__var_cb emit,
                     void *user);
 
+/* Whether the variables of a request that is like a model (wsgi__likeness) are
+ * those of the model, but for what wsgi__vars_some() emits; of the model itself,
+ * whether that can be said of those to come.  The connection is the same. */
+bool wsgi__vars_are_alike(const wsgi__request *req);
+
+/* Emits the variables of the request line unless that is the model's,
+ * CONTENT_LENGTH, and those of headers[i] where `fields` has 1 << i.  As above
+ * in all else. */
+int wsgi__vars_some(const wsgi__request *req, const wsgi__conn_info *conn,
+                    int64_t body_length, uint64_t fields, wsgi__buf *scratch,
+                    wsgi__var_cb emit, void *user);
+
 #endif

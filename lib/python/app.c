@@ -107,6 +107,7 @@ wsgi__app_free(wsgi__app *app)
         wsgi__errors_detach(app->errors);
     clear_spares(&app->inputs);
     clear_spares(&app->starts);
+    wsgi__mem_free(app->spare_call);
     wsgi__environ_free(app->environ);
     Py_CLEAR(app->errors);
     wsgi__file_types_clear(&app->files);

@@ -39,6 +39,31 @@ struct wsgi__call {
 
 /* ---- Life --------------------------------------------------------------- */
 
+/* Zero-filled, or NULL.  One is kept: 130 instructions a request. */
+static wsgi__call *
+take_memory(wsgi__app *app)
+{
+    wsgi__call *call = app->spare_call;
+    app->spare_call = NULL;
+    if (!call)
+        return wsgi__mem_zero(1, sizeof(*call));
+    *call = (wsgi__call){ .app = NULL };
+    return call;
+}
+
+static void
+give_memory(wsgi__app *app, wsgi__call *call)
+{
+#ifndef Py_GIL_DISABLED
+    wsgi__call *other = app->spare_call;
+    app->spare_call = call;
+    call = other;
+#else
+    (void)app;
+#endif
+    wsgi__mem_free(call);
+}
+
 static PyObject *
 take_input(wsgi__app *app, wsgi__body *body)
 {
@@ -65,7 +90,7 @@ wsgi__call_new(wsgi__app *app, const wsgi__request *req,
                wsgi__call_sink *sink)
 {
     int64_t body_length = body->len;
-    wsgi__call *call = wsgi__mem_zero(1, sizeof(*call));
+    wsgi__call *call = take_memory(app);
     if (!call) {
         PyErr_NoMemory();
         return NULL;
@@ -452,7 +477,7 @@ wsgi__call_free(wsgi__call *call)
     if (call->input && Py_REFCNT(call->input) == 1)
         wsgi__input_close(call->input);
     wsgi__spares_give(&call->app->inputs, call->input);
-    wsgi__mem_free(call);
+    give_memory(call->app, call);
     if (before)
         wsgi__py_set_raised(before);
 }

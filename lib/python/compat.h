@@ -17,6 +17,8 @@ wsgi__py_take_raised(void)
     return PyErr_GetRaisedException();
 #else
     PyObject *type, *value, *traceback;
+    if (!PyErr_Occurred()) /* as nearly always */
+        return NULL;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     if (value && traceback)

@@ -88,11 +88,14 @@ static const char *const known_keys[] = {
 };
 
 /* Their values are secrets, which should not outlive the request. */
-static const char *const secret_keys[] = {
-    "HTTP_COOKIE",
-    "HTTP_AUTHORIZATION",
-    "HTTP_X_CSRFTOKEN",
-    "HTTP_X_API_KEY",
+static const struct {
+    const char *key;
+    wsgi__span name; /* of the header */
+} secrets[] = {
+    { "HTTP_COOKIE", WSGI__SPAN_INIT("cookie") },
+    { "HTTP_AUTHORIZATION", WSGI__SPAN_INIT("authorization") },
+    { "HTTP_X_CSRFTOKEN", WSGI__SPAN_INIT("x-csrftoken") },
+    { "HTTP_X_API_KEY", WSGI__SPAN_INIT("x-api-key") },
 };
 
 /* Set for each request, so that the copy of the template has room for them:
@@ -106,16 +109,28 @@ static const char *const always_set[] = {
 
 #define HEADROOM 2 /* as few as make the template of python/app grow once */
 
+/* What requests that are like a model have in common, up to wsgi.input.  As many
+ * as there are exchanges in the pool of server/conns; who comes later takes the
+ * place of who was there. */
+#define LIKENESSES 512
+
+typedef struct likeness {
+    uint64_t model; /* 0: free */
+    PyObject *dict;
+    uint64_t secret; /* fields that are not in dict */
+} likeness;
+
 struct wsgi__environ {
     PyObject *template;
     PyObject *url_scheme, *input; /* keys */
-    PyObject *http, *https;
+    PyObject *http, *https, *empty;
     wsgi__buf scratch;
     bool warned; /* of a name with '_' */
     wsgi__lock lock;
     entry *previous; /* of the variable before */
     entry start;     /* of the first variable: has a next only */
     entry entries[SETS * WAYS];
+    likeness likenesses[LIKENESSES];
 };
 
 /* Lengths, first and last bytes tell keys and values apart well enough; that
@@ -245,8 +260,8 @@ know_keys(wsgi__environ *maker)
     for (size_t i = 0; i < WSGI__COUNT(known_keys); i++)
         if (know_key(maker, known_keys[i], false) < 0)
             return -1;
-    for (size_t i = 0; i < WSGI__COUNT(secret_keys); i++)
-        if (know_key(maker, secret_keys[i], true) < 0)
+    for (size_t i = 0; i < WSGI__COUNT(secrets); i++)
+        if (know_key(maker, secrets[i].key, true) < 0)
             return -1;
     return 0;
 }
@@ -311,6 +326,7 @@ wsgi__environ_new(PyObject *base)
         !(maker->input = PyUnicode_InternFromString("wsgi.input")) ||
         !(maker->http = PyUnicode_InternFromString("http")) ||
         !(maker->https = PyUnicode_InternFromString("https")) ||
+        !(maker->empty = PyUnicode_FromStringAndSize(NULL, 0)) ||
         know_keys(maker) < 0) {
         wsgi__environ_free(maker);
         return NULL;
@@ -325,11 +341,14 @@ wsgi__environ_free(wsgi__environ *maker)
         return;
     for (size_t i = 0; i < WSGI__COUNT(maker->entries); i++)
         entry_clear(&maker->entries[i]);
+    for (size_t i = 0; i < LIKENESSES; i++)
+        Py_CLEAR(maker->likenesses[i].dict);
     Py_CLEAR(maker->template);
     Py_CLEAR(maker->url_scheme);
     Py_CLEAR(maker->input);
     Py_CLEAR(maker->http);
     Py_CLEAR(maker->https);
+    Py_CLEAR(maker->empty);
     wsgi__buf_free(&maker->scratch);
     wsgi__mem_free(maker);
 }
@@ -339,13 +358,23 @@ wsgi__environ_free(wsgi__environ *maker)
 typedef struct making {
     wsgi__environ *maker;
     PyObject *dict;
+    /* The variable before: REQUEST_URI and RAW_URI are one text. */
+    wsgi__span value;
+    PyObject *text; /* Borrowed from dict. */
 } making;
+
+static bool
+is_again(const making *to, wsgi__span value)
+{
+    return to->text && value.ptr == to->value.ptr &&
+           value.len == to->value.len;
+}
 
 /* For wsgi__vars_each(): nonzero with an exception set. */
 static int
 set_variable(void *user, wsgi__span key, wsgi__span value)
 {
-    const making *to = user;
+    making *to = user;
     PyObject *name = NULL, *text = NULL;
     int failed = -1;
 
@@ -353,28 +382,21 @@ set_variable(void *user, wsgi__span key, wsgi__span value)
     if (!slot && PyErr_Occurred())
         goto done;
     name = slot ? Py_NewRef(slot->key) : new_str(key);
-    text = value_of(slot, value);
+    text = is_again(to, value) ? Py_NewRef(to->text) : value_of(slot, value);
     if (name && text)
         failed = PyDict_SetItem(to->dict, name, text);
+    to->value = value;
+    to->text = text;
 done:
     Py_XDECREF(name);
     Py_XDECREF(text);
     return failed;
 }
 
-/* Nothing of Python runs between the first variable and the last: the scratch
- * and the entries are this request's alone. */
+/* 0, or -1 with an exception set for the status of wsgi__vars_each(). */
 static int
-set_variables(wsgi__environ *maker, PyObject *dict, const wsgi__request *req,
-              const wsgi__conn_info *conn, int64_t body_length,
-              const wsgi__header **dropped)
+raise_status(int status)
 {
-    making target = { maker, dict };
-    WSGI__LOCK(&maker->lock);
-    maker->previous = &maker->start;
-    int status = wsgi__vars_each(req, conn, body_length, &maker->scratch,
-                                 dropped, set_variable, &target);
-    WSGI__UNLOCK(&maker->lock);
     if (status == 0)
         return 0;
     if (!PyErr_Occurred()) {
@@ -385,6 +407,103 @@ set_variables(wsgi__environ *maker, PyObject *dict, const wsgi__request *req,
             PyErr_NoMemory();
     }
     return -1;
+}
+
+/* ---- Likenesses --------------------------------------------------------- */
+
+static uint64_t
+secret_fields(const wsgi__request *req)
+{
+    uint64_t found = 0;
+    for (size_t i = 0; i < req->n_headers; i++)
+        for (size_t k = 0; k < WSGI__COUNT(secrets); k++)
+            if (wsgi__span_is_nocase(req->headers[i].name, secrets[k].name))
+                found |= UINT64_C(1) << i;
+    return found;
+}
+
+/* What is this request's alone is left empty: each request like it sets it
+ * anew. */
+static int
+blank_own(wsgi__environ *maker, PyObject *dict)
+{
+    for (size_t i = 0; i < WSGI__COUNT(secrets); i++) {
+        PyObject *key = PyUnicode_FromString(secrets[i].key);
+        int found = key ? PyDict_Contains(dict, key) : -1;
+        if (found > 0)
+            found = PyDict_SetItem(dict, key, maker->empty);
+        Py_XDECREF(key);
+        if (found < 0)
+            return -1;
+    }
+    return PyDict_SetItem(dict, maker->input, maker->empty);
+}
+
+/* dict is that of the model, and about to become the application's. */
+static int
+remember_likeness(wsgi__environ *maker, const wsgi__request *req,
+                  PyObject *dict)
+{
+    likeness *place = &maker->likenesses[req->like.model % LIKENESSES];
+    PyObject *copy = PyDict_Copy(dict);
+    if (!copy || blank_own(maker, copy) < 0) {
+        Py_XDECREF(copy);
+        return -1;
+    }
+    Py_XSETREF(place->dict, copy);
+    place->model = req->like.model;
+    place->secret = secret_fields(req);
+    return 0;
+}
+
+/* NULL: none is remembered. */
+static const likeness *
+find_likeness(const wsgi__environ *maker, const wsgi__request *req)
+{
+    uint64_t model = req->like.model;
+    const likeness *place = &maker->likenesses[model % LIKENESSES];
+    if (model == 0 || place->model != model || !wsgi__vars_are_alike(req))
+        return NULL;
+    return place;
+}
+
+static PyObject *
+make_alike(wsgi__environ *maker, const likeness *like,
+           const wsgi__request *req, const wsgi__conn_info *conn,
+           int64_t body_length)
+{
+    PyObject *dict = PyDict_Copy(like->dict);
+    making target = { .maker = maker, .dict = dict };
+    if (!dict)
+        return NULL;
+    maker->previous = &maker->start;
+    int status = wsgi__vars_some(req, conn, body_length,
+                                 req->like.changed | like->secret,
+                                 &maker->scratch, set_variable, &target);
+    if (raise_status(status) < 0)
+        Py_CLEAR(dict);
+    return dict;
+}
+
+static PyObject *
+make_anew(wsgi__environ *maker, const wsgi__request *req,
+          const wsgi__conn_info *conn, int64_t body_length,
+          const wsgi__header **dropped)
+{
+    PyObject *dict = PyDict_Copy(maker->template);
+    making target = { .maker = maker, .dict = dict };
+    if (!dict)
+        return NULL;
+    maker->previous = &maker->start;
+    int status = wsgi__vars_each(req, conn, body_length, &maker->scratch,
+                                 dropped, set_variable, &target);
+    if (raise_status(status) < 0 ||
+        PyDict_SetItem(dict, maker->url_scheme,
+                       conn->https ? maker->https : maker->http) < 0 ||
+        (req->like.is_model && wsgi__vars_are_alike(req) &&
+         remember_likeness(maker, req, dict) < 0))
+        Py_CLEAR(dict);
+    return dict;
 }
 
 static void
@@ -412,13 +531,14 @@ wsgi__environ_make(wsgi__environ *maker, const wsgi__request *req,
                    PyObject *input, const wsgi__log *log)
 {
     const wsgi__header *dropped = NULL;
-    PyObject *dict = PyDict_Copy(maker->template);
-    if (!dict)
-        return NULL;
-    if (set_variables(maker, dict, req, conn, body_length, &dropped) < 0 ||
-        PyDict_SetItem(dict, maker->url_scheme,
-                       conn->https ? maker->https : maker->http) < 0 ||
-        PyDict_SetItem(dict, maker->input, input) < 0)
+    /* Nothing of Python runs between the first variable and the last: scratch
+     * and entries are this request's alone. */
+    WSGI__LOCK(&maker->lock);
+    const likeness *like = find_likeness(maker, req);
+    PyObject *dict = like ? make_alike(maker, like, req, conn, body_length)
+                          : make_anew(maker, req, conn, body_length, &dropped);
+    WSGI__UNLOCK(&maker->lock);
+    if (dict && PyDict_SetItem(dict, maker->input, input) < 0)
         Py_CLEAR(dict);
     if (dropped)
         warn_dropped(maker, dropped, log);

@@ -2,9 +2,10 @@
  * The environ dict of a request (PEP 3333, "environ Variables").
  *
  * One maker serves all requests of an application: it has a template with what
- * never changes, and remembers the str objects of keys and of values that
- * recur.  What is remembered is bounded whatever clients send.  GIL held in
- * every function.
+ * never changes, one for each of the models that requests are like
+ * (http/request.h), and remembers the str objects of keys and of values that
+ * recur.  What is remembered is bounded whatever clients send, and has no
+ * secrets such as cookies.  GIL held in every function.
  */
 #ifndef WSGI_PYTHON_ENVIRON_H
 #define WSGI_PYTHON_ENVIRON_H

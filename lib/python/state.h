@@ -23,6 +23,7 @@ struct wsgi__app {
     PyObject *attr_close;
     const wsgi__log *log;
     wsgi__spares inputs, starts;
+    struct wsgi__call *spare_call; /* memory for the next, or NULL */
 };
 
 /* New reference, or NULL without an exception. */

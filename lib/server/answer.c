@@ -2,13 +2,6 @@
 
 #include <stdio.h>
 
-static wsgi__span
-date_now(char date[WSGI__DATE_LEN + 1])
-{
-    wsgi__http_date(time(NULL), date);
-    return (wsgi__span){ date, WSGI__DATE_LEN };
-}
-
 /* ---- Into the queue ----------------------------------------------------- */
 
 /* write() cannot wait for the client: past the mark its bytes go to a file. */
@@ -73,13 +66,13 @@ wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
                   const wsgi__answer_style *style, wsgi__outq *out)
 {
     const wsgi__request *req = wsgi__parser_request(x->parser);
-    char date[WSGI__DATE_LEN + 1];
+    wsgi__span date = wsgi__date_at(style->date, time(NULL));
 
     x->plan = wsgi__response_plan(req, res, style->keep_alive);
     x->left = x->plan.framing == WSGI__FRAME_LENGTH ? x->plan.length : -1;
     wsgi__buf_reset(style->scratch);
-    int status = wsgi__response_head(req, res, &x->plan, date_now(date),
-                                     style->server, style->scratch);
+    int status = wsgi__response_head(req, res, &x->plan, date, style->server,
+                                     style->scratch);
     if (status < 0)
         return status;
     x->code = res->code;
@@ -238,15 +231,14 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                    const wsgi__answer_style *style, wsgi__outq *out)
 {
     const wsgi__request *req = wsgi__parser_request(x->parser);
-    char date[WSGI__DATE_LEN + 1];
+    wsgi__span date = wsgi__date_at(style->date, time(NULL));
 
     x->complete = true;
     x->code = code;
     x->plan = (wsgi__plan){ .framing = WSGI__FRAME_CLOSE, .length = -1 };
     wsgi__buf_reset(style->scratch);
-    int status =
-        wsgi__response_error(code, reason, wsgi__request_is_head(req),
-                             date_now(date), style->server, style->scratch);
+    int status = wsgi__response_error(code, reason, wsgi__request_is_head(req),
+                                      date, style->server, style->scratch);
     if (status < 0)
         return status;
     return put_head(x, style, out);

@@ -9,6 +9,7 @@
 #define WSGI_SERVER_ANSWER_H
 
 #include "base/log.h"
+#include "http/date.h"
 #include "net/outq.h"
 #include "server/exchange.h"
 
@@ -20,6 +21,7 @@ typedef struct wsgi__answer_style {
     bool keep_head;     /* copy heads for the access log */
     bool keep_alive;    /* connections may stay open */
     wsgi__buf *scratch; /* for heads */
+    wsgi__date *date;   /* of now, or of some time before */
 } wsgi__answer_style;
 
 int wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,

@@ -39,7 +39,8 @@ struct wsgi__conn {
     wsgi__outq out;
     wsgi__conns *set;
     const wsgi__listener *listener;
-    wsgi__exchange *x; /* NULL while idle */
+    wsgi__exchange *x;    /* NULL while idle */
+    wsgi__exchange *kept; /* in the pool, remembers the heads of this one */
     wsgi__conn *prev, *next;
     wsgi__conn *next_unflushed, *next_waiting;
     wsgi__buf input; /* read, but not yet parsed: pipelined requests */
@@ -87,8 +88,8 @@ void wsgi__conn_close(wsgi__conn *conn);
 
 /* ---- What conns.c does for a connection --------------------------------- */
 
-/* NULL when out of memory. */
-wsgi__exchange *wsgi__conns_take_exchange(wsgi__conns *set);
+/* For a request of conn.  NULL when out of memory. */
+wsgi__exchange *wsgi__conns_take_exchange(wsgi__conns *set, wsgi__conn *conn);
 void wsgi__conns_give_exchange(wsgi__conns *set, wsgi__exchange *x);
 
 /* A closed connection leaves the set, and is freed when nothing refers to

@@ -56,7 +56,7 @@ wsgi__conn_refuse(wsgi__conn *conn, int code, const char *reason)
 static void
 begin(wsgi__conn *conn)
 {
-    wsgi__exchange *x = wsgi__conns_take_exchange(conn->set);
+    wsgi__exchange *x = wsgi__conns_take_exchange(conn->set, conn);
     if (!x) {
         wsgi__log_printf(conn->set->log, WSGI_LOG_ERROR,
                          "out of memory for a request; closing its "
@@ -64,7 +64,6 @@ begin(wsgi__conn *conn)
         wsgi__conn_close(conn);
         return;
     }
-    x->conn = conn;
     conn->x = x;
 }
 
@@ -90,6 +89,8 @@ static void
 describe(wsgi__conn *conn, const wsgi__request *req)
 {
     wsgi__conn_info *info = &conn->x->info;
+    if (conn->x->described)
+        return;
     *info = (wsgi__conn_info){
         .remote_addr = wsgi__span_of(conn->peer.host),
         .remote_port = wsgi__span_of(conn->peer.port),
@@ -97,6 +98,7 @@ describe(wsgi__conn *conn, const wsgi__request *req)
         .server_port = wsgi__span_of(conn->self.port),
         .script_name = conn->set->script_name,
     };
+    conn->x->described = !conn->listener->is_unix;
     if (conn->listener->is_unix)
         name_from_host(info, req->host);
 }

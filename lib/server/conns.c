@@ -6,9 +6,10 @@
 #include "base/mem.h"
 #include "server/conn.h"
 
-/* Exchanges kept for the next requests: their buffers stay warm, and the
- * memory of a burst is given back. */
-#define MOST_SPARE 64
+/* Exchanges kept for the next requests, some 3 KiB each: their buffers stay
+ * warm, connections that are busy find their heads remembered, and the memory
+ * of a burst is given back. */
+#define MOST_SPARE 512
 
 /* For tests, which have no server. */
 static wsgi__score unread;
@@ -26,6 +27,7 @@ wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
     set->score = &unread;
     set->style.log = log;
     set->style.scratch = &set->scratch;
+    set->style.date = &set->date;
     set->style.keep_alive = true;
     return WSGI_OK;
 }
@@ -48,28 +50,118 @@ wsgi__conns_free(wsgi__conns *set)
 
 /* ---- Exchanges ---------------------------------------------------------- */
 
-wsgi__exchange *
-wsgi__conns_take_exchange(wsgi__conns *set)
+/*
+ * The pool is a list.  In front are exchanges that remember nobody, the one
+ * used last first; behind them those that remember the heads of a connection
+ * (http/model.h), the one used last at the end.  Who is remembered gets his own
+ * again; who is not gets the first, whoever was remembered by it.
+ */
+static void
+unlink_spare(wsgi__conns *set, wsgi__exchange *x)
 {
-    wsgi__exchange *x = set->spare;
-    if (!x)
-        return wsgi__exchange_new(&set->limits, set->body_in_memory);
-    set->spare = x->next;
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        set->spare = x->next;
+    if (x->next)
+        x->next->prev = x->prev;
+    else
+        set->last_spare = x->prev;
+    x->prev = x->next = NULL;
     set->n_spare--;
+}
+
+static void
+link_spare(wsgi__conns *set, wsgi__exchange *x, bool first)
+{
+    x->next = first ? set->spare : NULL;
+    x->prev = first ? NULL : set->last_spare;
+    *(x->prev ? &x->prev->next : &set->spare) = x;
+    *(x->next ? &x->next->prev : &set->last_spare) = x;
+    set->n_spare++;
+}
+
+/* Of an exchange in the pool. */
+static void
+forget(wsgi__exchange *x)
+{
+    wsgi__conn *conn = x->conn;
+    if (!conn)
+        return;
+    conn->kept = NULL;
+    x->conn = NULL;
+    wsgi__parser_forget(x->parser);
+}
+
+/* Who has another in the pool is better off with a new one than at the expense
+ * of somebody who is remembered, unless there are many. */
+static wsgi__exchange *
+choose_spare(const wsgi__conns *set, const wsgi__conn *conn)
+{
+    wsgi__exchange *first = set->spare;
+    if (conn->kept)
+        return conn->kept;
+    if (first && first->conn && set->n_spare < MOST_SPARE)
+        return NULL;
+    return first;
+}
+
+wsgi__exchange *
+wsgi__conns_take_exchange(wsgi__conns *set, wsgi__conn *conn)
+{
+    wsgi__exchange *x = choose_spare(set, conn);
+    if (x) {
+        unlink_spare(set, x);
+        if (x->conn != conn) {
+            forget(x);
+            x->described = false;
+        }
+        conn->kept = NULL;
+    } else {
+        x = wsgi__exchange_new(&set->limits, set->body_in_memory);
+        if (!x)
+            return NULL;
+    }
+    x->conn = conn;
+    /* Many connections have one request only. */
+    if (conn->n_requests > 0)
+        wsgi__parser_remember(x->parser);
     return x;
 }
 
 void
 wsgi__conns_give_exchange(wsgi__conns *set, wsgi__exchange *x)
 {
-    if (set->n_spare >= MOST_SPARE) {
-        wsgi__exchange_free(x);
-        return;
-    }
+    wsgi__conn *conn = x->conn;
+    bool remembers =
+        conn->state != WSGI__CONN_CLOSED && wsgi__parser_remembers(x->parser);
+
     wsgi__exchange_reset(x);
-    x->next = set->spare;
-    set->spare = x;
-    set->n_spare++;
+    if (remembers) {
+        conn->kept = x;
+    } else {
+        x->conn = NULL;
+        wsgi__parser_forget(x->parser);
+    }
+    link_spare(set, x, !remembers);
+    if (set->n_spare <= MOST_SPARE)
+        return;
+    x = set->spare;
+    unlink_spare(set, x);
+    forget(x);
+    wsgi__exchange_free(x);
+}
+
+/* The connection is over: its exchange in the pool is anybody's. */
+static void
+release_kept(wsgi__conns *set, wsgi__conn *conn)
+{
+    wsgi__exchange *x = conn->kept;
+    if (!x)
+        return;
+    forget(x);
+    unlink_spare(set, x);
+    link_spare(set, x, true);
 }
 
 /* ---- Connections -------------------------------------------------------- */
@@ -137,6 +229,7 @@ wsgi__conns_add(wsgi__conns *set, int fd, const wsgi__listener *listener,
 void
 wsgi__conns_bury(wsgi__conns *set, wsgi__conn *conn)
 {
+    release_kept(set, conn);
     unlink_conn(set, conn);
     conn->dead = true;
     conn->next = set->dead;

@@ -48,10 +48,11 @@ typedef struct wsgi__conns {
     wsgi__conn *unflushed; /* have output since the last flush */
     wsgi__conn *waiting;   /* have a pipelined request to be parsed */
     wsgi__conn *dead;      /* closed, freed at the end of the turn */
-    wsgi__exchange *spare; /* exchanges for the next requests */
+    wsgi__exchange *spare, *last_spare; /* the pool, see conns.c */
     size_t n_spare;
     char *input; /* what was read last, of any connection */
     wsgi__buf scratch;
+    wsgi__date date;
     bool draining;
 } wsgi__conns;
 

@@ -18,8 +18,9 @@ typedef struct wsgi__exchange {
     wsgi__body body;
     wsgi__conn_info info;
     wsgi__job job;
-    void *conn;                  /* whose exchange it is */
-    struct wsgi__exchange *next; /* in the pool */
+    void *conn; /* whose exchange it is; in the pool: whose heads it
+                 * remembers, or NULL */
+    struct wsgi__exchange *prev, *next; /* in the pool */
 
     /* The answer; see answer.h. */
     wsgi__plan plan;
@@ -32,6 +33,7 @@ typedef struct wsgi__exchange {
     uint64_t began_ms;   /* the same by the loop's clock */
     uint64_t body_since; /* loop's milliseconds at the end of the head */
 
+    bool described; /* info is that of conn, which it is still in the pool */
     bool began;     /* its first byte has come */
     bool submitted; /* the executor has the job: until done */
     bool complete;  /* all of the answer is in the output queue */

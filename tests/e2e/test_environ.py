@@ -246,3 +246,20 @@ def test_errors_go_to_the_log(serve, validate):
         server.wait_log(f"{text} complaint$")
     server.wait_log("un complaint acc.+ntu")
     server.wait_log("not ended by a newline")
+
+
+def test_nothing_stays_of_the_requests_before(plain):
+    """What the server remembers of a connection is for its own use."""
+    ends = re.compile(rb"HTTP/1.0|connection: close", re.I)
+    rows = [data for data, _ in VARIABLES.values() if not ends.search(data)]
+    alone = [environ_of(plain, data) for data in rows]
+    for before in rows:
+        with plain.connect() as client:
+            for index, data in enumerate(rows):
+                for _ in range(3):
+                    client.send(before)
+                    client.response()
+                client.send(data)
+                got = json.loads(client.response().body)
+                got["REMOTE_PORT"] = alone[index]["REMOTE_PORT"]
+                assert got == alone[index], (before, data)

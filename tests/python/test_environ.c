@@ -298,6 +298,178 @@ Test(environ, tells_similar_text_apart)
     tear_down(&f);
 }
 
+/* ---- Requests that are like a model -------------------------------------- */
+
+/* As the parser finds it: the model, then one like it. */
+static PyObject *
+make_like(fixture *f, const request_text *text, wsgi__likeness like,
+          int64_t body_length)
+{
+    request_fake fake;
+    PyObject *input = python_get(f->module, "marker");
+    request_fill(&fake, text);
+    fake.req.like = like;
+    PyObject *dict = wsgi__environ_make(f->maker, &fake.req, &http,
+                                        body_length, input, &log_to);
+    Py_DECREF(input);
+    return dict;
+}
+
+static void
+make_like_e(fixture *f, const request_text *text, wsgi__likeness like,
+            int64_t body_length)
+{
+    PyObject *dict = make_like(f, text, like, body_length);
+    cr_assert(python_quiet());
+    cr_assert_eq(PyObject_SetAttrString(f->module, "e", dict), 0);
+    Py_DECREF(dict);
+}
+
+static const request_text model = {
+    .target = "/a?b",
+    .headers = { "Host: c", "Accept: d", "X_Y: z", "Cookie: e=f", "X-G: h" }
+};
+static const wsgi__likeness is_model = { .model = 7,
+                                         .is_model = true,
+                                         .same_line = true };
+
+static const struct {
+    request_text text;
+    wsgi__likeness like;
+    int64_t body_length;
+} alike[] = {
+    { { .target = "/a?b",
+        .headers = { "Host: c", "Accept: d", "X_Y: z", "Cookie: e=f",
+                     "X-G: h" } },
+      { .model = 7, .same_line = true },
+      0 },
+    { { .method = "HEAD",
+        .target = "/other%20path",
+        .http_1_0 = true,
+        .headers = { "Host: c", "Accept: d", "X_Y: z", "Cookie: e=f",
+                     "X-G: h" } },
+      { .model = 7 },
+      0 },
+    { { .target = "/a?b",
+        .headers = { "Host: c", "Accept: other", "X_Y: other",
+                     "Cookie: e=other", "X-G: " } },
+      { .model = 7, .changed = 0x1e, .same_line = true },
+      0 },
+    { { .target = "/a?b",
+        .headers = { "Host: other", "Accept: d", "X_Y: z", "Cookie: e=f",
+                     "X-G: h" } },
+      { .model = 7, .changed = 1, .same_line = true },
+      0 },
+};
+
+/* The same dict, whether or not anything is known of the model; and it is
+ * known, or nothing would be tested. */
+Test(environ, likeness_changes_nothing)
+{
+    fixture f;
+    set_up(&f);
+    make_like_e(&f, &model, is_model, 0);
+    /* What an application does to its dict is its own affair. */
+    cr_assert(python_true(f.module, "e.update(HTTP_X_G='x', y='z') or True"));
+    for (size_t i = 0; i < sizeof(alike) / sizeof(*alike); i++) {
+        make_like_e(&f, &alike[i].text, (wsgi__likeness){ 0 }, 0);
+        cr_assert(python_true(f.module, "globals().update(fresh=e) or True"));
+        make_like_e(&f, &alike[i].text, alike[i].like, 0);
+        cr_expect(python_true(f.module, "e == fresh"), "row %zu", i);
+        cr_expect(python_true(f.module, "e['wsgi.input'] is marker"));
+    }
+    tear_down(&f);
+}
+
+/* Nothing but what is said to have changed is looked at: so the likeness is
+ * used. */
+Test(environ, likeness_is_used)
+{
+    static const request_text other = {
+        .target = "/never/seen",
+        .headers = { "Host: c", "Accept: never", "X_Y: z", "Cookie: e=g",
+                     "X-G: i" }
+    };
+    fixture f;
+    set_up(&f);
+    make_like_e(&f, &model, is_model, 0);
+    make_like_e(
+        &f, &other,
+        (wsgi__likeness){ .model = 7, .changed = 0x10, .same_line = true }, 0);
+    cr_expect(python_true(f.module, "(e['PATH_INFO'], e['HTTP_ACCEPT'], "
+                                    "e['HTTP_X_G']) == ('/a', 'd', 'i')"));
+    cr_expect(python_true(f.module, "e['HTTP_COOKIE'] == 'e=g'"),
+              "a secret is taken from each request");
+    tear_down(&f);
+}
+
+Test(environ, likeness_has_no_secrets_and_no_input)
+{
+    fixture f;
+    set_up(&f);
+    PyObject *marker = python_get(f.module, "marker");
+    Py_ssize_t before = Py_REFCNT(marker);
+    PyObject *dict = make_like(&f, &model, is_model, 0);
+    PyObject *cookie = PyDict_GetItemString(dict, "HTTP_COOKIE");
+    cr_assert_eq(Py_REFCNT(cookie), 1, "the dict alone has it");
+    Py_DECREF(dict);
+    cr_expect_eq(Py_REFCNT(marker), before);
+    Py_DECREF(marker);
+    tear_down(&f);
+}
+
+/* A body's length is its own, whatever the head says: chunked ones differ. */
+Test(environ, likeness_has_no_length)
+{
+    static const request_text text = {
+        .method = "POST", .headers = { "Transfer-Encoding: chunked" }
+    };
+    fixture f;
+    set_up(&f);
+    make_like_e(&f, &text, is_model, 11);
+    make_like_e(&f, &text, (wsgi__likeness){ .model = 7, .same_line = true },
+                22);
+    cr_expect(python_true(f.module, "e['CONTENT_LENGTH'] == '22'"));
+    tear_down(&f);
+}
+
+/* Joined values cannot be set one by one. */
+Test(environ, repeated_fields_have_no_likeness)
+{
+    static const request_text twice = { .headers = { "A: 1", "a: 2" } };
+    static const request_text other = { .headers = { "A: 1", "a: 3" } };
+    fixture f;
+    set_up(&f);
+    make_like_e(&f, &twice, is_model, 0);
+    make_like_e(
+        &f, &other,
+        (wsgi__likeness){ .model = 7, .changed = 2, .same_line = true }, 0);
+    cr_expect(python_true(f.module, "e['HTTP_A'] == '1, 3'"));
+    tear_down(&f);
+}
+
+/* Models that never come again push others out. */
+Test(environ, likenesses_are_bounded)
+{
+    char header[64];
+    fixture f;
+    set_up(&f);
+    for (uint64_t i = 1; i < 5000; i++) {
+        wsgi__likeness like = is_model;
+        snprintf(header, sizeof(header), "A: v%d", (int)i);
+        request_text text = { .headers = { header } };
+        like.model = i;
+        Py_DECREF(make_like(&f, &text, like, 0));
+        like.is_model = false;
+        like.model = i > 600 ? i - 600 : i;
+        PyObject *dict = make_like(&f, &text, like, 0);
+        cr_assert(
+            python_is_str(PyDict_GetItemString(dict, "HTTP_A"), header + 3));
+        Py_DECREF(dict);
+    }
+    tear_down(&f);
+}
+
 Test(environ, warns_once_of_dropped_names)
 {
     static const request_text texts[] = {

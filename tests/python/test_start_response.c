@@ -511,6 +511,86 @@ Test(start_response, renewed_is_as_new)
     tear_down(&f);
 }
 
+/* The text of what is kept, "200 OK|A=b|length", or the exception's type. */
+static void
+put_kept(wsgi__buf *out, fixture *f, const char *call)
+{
+    Py_XDECREF(python_eval(f->module, call));
+    wsgi__response *kept = wsgi__start_response_get(f->start);
+    wsgi__buf_reset(out);
+    if (PyErr_Occurred() || !kept) {
+        wsgi__buf_puts(out, PyErr_Occurred() ? "raises" : "nothing");
+        PyErr_Clear();
+        return;
+    }
+    wsgi__buf_append(out, kept->status.ptr, kept->status.len);
+    for (size_t i = 0; i < kept->n_headers; i++) {
+        wsgi__buf_puts(out, "|");
+        wsgi__buf_append(out, kept->headers[i].name.ptr,
+                         kept->headers[i].name.len);
+        wsgi__buf_puts(out, "=");
+        wsgi__buf_append(out, kept->headers[i].value.ptr,
+                         kept->headers[i].value.len);
+    }
+    wsgi__buf_printf(out, "|%d %lld %lld", kept->code,
+                     (long long)kept->content_length,
+                     (long long)kept->known_length);
+}
+
+static void
+set_known_length(fixture *f)
+{
+    if (wsgi__start_response_get(f->start))
+        wsgi__start_response_get(f->start)->known_length = 77;
+}
+
+/* What was said in the response before is not checked again; nothing else may
+ * pass for it. */
+Test(start_response, what_was_said_before_changes_nothing)
+{
+    static const char *const calls[] = {
+        "s('200 OK', [('A', 'b'), ('C', 'd')])",
+        "s('200 OK', [('A', 'b'), ('C', 'e')])",
+        "s('200 OK', [('A', 'b')])",
+        "s('200 OK', [('C', 'd'), ('A', 'b')])",
+        "s('200 OK', [('A', 'b'), ('C', 'd'), ('E', 'f')])",
+        "s('404 No', [('A', 'b'), ('C', 'd')])",
+        "s('200 OK', [('Content-Length', '12')])",
+        "s('200 OK', [])",
+        "s('200 OK', [('A', 'b' * 5000)])",
+        "s('200 OK', [('A', 'b'), ('C', b'd')])",
+        "s('200 OK', [('A', 'b'), ['C', 'd']])",
+        "s('200 OK', [('A', 'b'), ('C', 'd', 'e')])",
+        "s('200 OK', [('A', 'b'), ('C', '\\u0164')])",
+        "s('200 OK', (('A', 'b'), ('C', 'd')))",
+        "s(b'200 OK', [('A', 'b'), ('C', 'd')])",
+    };
+    const size_t n = sizeof(calls) / sizeof(*calls);
+    fixture f;
+    wsgi__buf fresh = { .max = 100000 }, after = { .max = 100000 };
+    set_up(&f);
+    for (size_t before = 0; before < n; before++)
+        for (size_t i = 0; i < n; i++) {
+            PyObject *used = f.start;
+            put_kept(&after, &f, calls[before]);
+            set_known_length(&f);
+            wsgi__start_response_renew(f.start, &f.fake.sink);
+            put_kept(&after, &f, calls[i]);
+            f.start = wsgi__start_response_new(f.type, &f.fake.sink);
+            PyObject_SetAttrString(f.module, "s", f.start);
+            put_kept(&fresh, &f, calls[i]);
+            cr_expect_str_eq(wsgi__buf_str(&after), wsgi__buf_str(&fresh),
+                             "%s after %s", calls[i], calls[before]);
+            Py_DECREF(f.start);
+            f.start = used;
+            PyObject_SetAttrString(f.module, "s", f.start);
+            wsgi__start_response_renew(f.start, &f.fake.sink);
+        }
+    wsgi__buf_free(&fresh);
+    wsgi__buf_free(&after);
+    tear_down(&f);
+}
+
 Test(start_response, raises_when_out_of_memory)
 {
     fixture f;

@@ -30,6 +30,7 @@ typedef struct world {
     wsgi__exchange *x;
     wsgi__outq out;
     wsgi__buf scratch;
+    wsgi__date date;
     wsgi__log log;
     wsgi__answer_style style;
     int errors_logged;
@@ -57,6 +58,7 @@ setup(world *w, const char *request)
         .high_water = 64,
         .keep_alive = true,
         .scratch = &w->scratch,
+        .date = &w->date,
     };
     w->x = wsgi__exchange_new(&limits, 1024);
     wsgi__exchange_reset(w->x);

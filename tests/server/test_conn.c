@@ -178,6 +178,58 @@ Test(conn, keeps_alive_and_owns_nothing_while_idle)
     teardown(&w);
 }
 
+/* ---- What is remembered of a connection --------------------------------- */
+
+static void
+get_times(world *w, int client, int times)
+{
+    while (times-- > 0) {
+        w->client = client;
+        say(w, GET("/a"));
+        free(hear(w, NULL));
+    }
+}
+
+Test(conn, each_connection_has_its_own_exchange_again)
+{
+    world w;
+    setup(&w);
+    int first = w.client;
+    wsgi__conn *one = w.set.first;
+    connect_client(&w);
+    int second = w.client;
+    wsgi__conn *two = w.set.first;
+
+    get_times(&w, first, 1);
+    cr_expect_null(one->kept, "many connections have one request only");
+    get_times(&w, first, 1);
+    get_times(&w, second, 2);
+    wsgi__exchange *of_one = one->kept, *of_two = two->kept;
+    cr_assert(of_one && of_two && of_one != of_two);
+    for (int i = 0; i < 3; i++) {
+        get_times(&w, first, 1);
+        get_times(&w, second, 1);
+        cr_expect_eq(one->kept, of_one);
+        cr_expect_eq(two->kept, of_two);
+        cr_expect(wsgi__parser_remembers(of_one->parser));
+    }
+    cr_expect_eq(w.set.n_spare, 2);
+    close(first);
+    turns(&w, 3);
+    cr_expect_eq(w.set.count, 1);
+    cr_expect(!wsgi__parser_remembers(of_one->parser),
+              "what is remembered ends with the connection");
+    cr_expect_eq(w.set.spare, of_one, "and the exchange is anybody's");
+    cr_expect_eq(w.set.n_spare, 2);
+
+    connect_client(&w);
+    get_times(&w, w.client, 2);
+    cr_expect_eq(w.set.first->kept, of_one);
+    cr_expect_eq(two->kept, of_two);
+    close(second);
+    teardown(&w);
+}
+
 Test(conn, pipelined_requests_are_answered_in_order)
 {
     world w;

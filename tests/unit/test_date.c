@@ -82,3 +82,19 @@ Test(date, every_second_of_a_day)
 {
     sweep(1709164800 - 10, 1709164800 + 86400 + 10, 1);
 }
+
+Test(date, is_made_once_a_second)
+{
+    wsgi__date date = { 0 };
+    char fresh[WSGI__DATE_LEN + 1];
+    const time_t times[] = { 0, 1, 1, 0, 86400, -1 };
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+        wsgi__http_date(times[i], fresh);
+        wsgi__span text = wsgi__date_at(&date, times[i]);
+        cr_expect(wsgi__span_eq(text, wsgi__span_of(fresh)), "%s for %lld",
+                  date.text, (long long)times[i]);
+    }
+    date.text[0] = 'x';
+    cr_expect_eq(*wsgi__date_at(&date, -1).ptr, 'x', "not made again");
+}

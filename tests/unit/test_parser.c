@@ -1034,14 +1034,263 @@ Test(parser, spans_point_into_the_head)
     wsgi__parser_free(p);
 }
 
+/* ---- What is remembered of a connection -------------------------------- */
+
+/* Bodies are part of the input: what follows has to be found behind them. */
+static const struct {
+    const char *in;
+    size_t len;
+} heads[] = {
+    { IN(GH "\r\n") },
+    { IN(GH "A: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 3\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB:\t2 \r\nC: 3\r\n\r\n") },
+    { IN(GH "a: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 2\r\n\r\n") },
+    { IN(GH "B: 2\r\nA: 1\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n") },
+    { IN("GET /other?q=1 HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN("GET /other HTTP/1.0\r\n" H "A: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN("HEAD / HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN("GET http://other/ HTTP/1.1\r\n" H "\r\n") },
+    { IN(G "Host: other\r\n\r\n") },
+    { IN(G "A: 1\r\n" H "B: 2\r\nC: 3\r\n\r\n") },
+    { IN(P "Content-Length: 3\r\n\r\nabc") },
+    { IN(P "Content-Length: 2\r\n\r\nab") },
+    { IN(P "Content-Length: 2 \r\n\r\nab") },
+    { IN(P "Content-Length: 0\r\n\r\n") },
+    { IN(PC "3\r\nabc\r\n0\r\n\r\n") },
+    { IN(P "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n") },
+    { IN(P "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab") },
+    { IN(P "Expect: 100-continue\r\nContent-Length: 1\r\n\r\na") },
+    { IN(GH "Connection: close\r\n\r\n") },
+    { IN(GH "Connection: keep-alive\r\n\r\n") },
+    { IN("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n") },
+    { IN("GET / HTTP/1.0\r\n\r\n") },
+    /* refused, and only by what differs from one above */
+    { IN(GH "A: 1\r\nB: \x01\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 2\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 2\r\n C: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB : 2\r\nC: 3\r\n\r\n") },
+    { IN(GH "A: 1\r\nB: 2\r\nC: 3\r\n" H "\r\n") },
+    { IN(GH H "\r\n") },
+    { IN(G "A: 1\r\nB: 2\r\nC: 3\r\n\r\n") },
+    { IN(G "Host: a b\r\n\r\n") },
+    { IN(P "Content-Length: -1\r\n\r\n") },
+    { IN(P "Content-Length: 99999999\r\n\r\n") },
+    { IN(P "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc") },
+    { IN(P "Transfer-Encoding: gzip\r\n\r\n") },
+    { IN(P "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc") },
+    { IN("POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n") },
+    { IN("GET / HTTP/2.0\r\n" H "\r\n") },
+    { IN("GET /\x80 HTTP/1.1\r\n" H "\r\n") },
+};
+
+/* A parser that has seen the head this many times. */
+static wsgi__parser *
+parser_after(size_t head, int times)
+{
+    wsgi__parser *p = wsgi__parser_new(&usual);
+    run r = { .parser = p };
+    wsgi__parser_remember(p);
+    wsgi__buf_init(&r.trace, 1 << 16);
+    while (times-- > 0)
+        run_piece(&r, heads[head].in, heads[head].len);
+    wsgi__buf_free(&r.trace);
+    return p;
+}
+
+/* What the second head gives in pieces after the first. */
+static run
+run_after(size_t before, int times, size_t head, size_t first, size_t step)
+{
+    run r = { .parser = parser_after(before, times) };
+    const char *in = heads[head].in;
+    size_t len = heads[head].len;
+    wsgi__buf_init(&r.trace, 1 << 16);
+    for (size_t at = 0, piece = first; at < len && !r.failed;
+         at += piece, piece = step) {
+        if (piece > len - at)
+            piece = len - at;
+        run_piece(&r, in + at, piece);
+    }
+    wsgi__buf_str(&r.trace);
+    return r;
+}
+
+static bool
+is_accepted(size_t head)
+{
+    run r = run_whole(&usual, heads[head].in, heads[head].len);
+    bool failed = r.failed;
+    wsgi__buf_free(&r.trace);
+    return !failed;
+}
+
+static void
+expect_same_after(size_t before, int times, size_t head, size_t first,
+                  size_t step)
+{
+    run fresh = run_whole(&usual, heads[head].in, heads[head].len);
+    run r = run_after(before, times, head, first, step);
+    cr_expect_str_eq(wsgi__buf_str(&r.trace), wsgi__buf_str(&fresh.trace),
+                     "head %zu after %d times %zu, cut at %zu", head, times,
+                     before, first);
+    cr_expect_eq(r.used, fresh.used);
+    wsgi__parser_free(r.parser);
+    wsgi__buf_free(&r.trace);
+    wsgi__buf_free(&fresh.trace);
+}
+
+/* Whatever was there before, and however the input is cut. */
+Test(parser, what_is_remembered_changes_nothing)
+{
+    for (size_t before = 0; before < COUNT(heads); before++) {
+        if (!is_accepted(before))
+            continue;
+        for (size_t i = 0; i < COUNT(heads); i++) {
+            for (int times = 1; times <= 3; times++)
+                expect_same_after(before, times, i, heads[i].len,
+                                  heads[i].len);
+            for (size_t at = 1; at < heads[i].len; at++)
+                expect_same_after(before, 2, i, at, heads[i].len);
+            expect_same_after(before, 2, i, 1, 1);
+        }
+    }
+}
+
+/* The likeness of a head, fed in one piece, to one seen before: "line" for the
+ * same request line, and the numbers of the fields that changed. */
+static void
+put_likeness(wsgi__buf *out, const char *first, const char *second)
+{
+    wsgi__parser *p = wsgi__parser_new(&usual);
+    uint64_t number = 0;
+    size_t used;
+
+    wsgi__parser_remember(p);
+    for (int i = 0; i < 3; i++) {
+        const char *in = i < 2 ? first : second;
+        cr_assert_eq(wsgi__parser_feed(p, in, strlen(in), &used),
+                     WSGI__EV_HEAD);
+        const wsgi__likeness *like = &wsgi__parser_request(p)->like;
+        cr_assert_eq(like->is_model, i == 1, "the second is the model");
+        if (i == 1)
+            number = like->model;
+        if (i == 2 && like->model) {
+            cr_assert_eq(like->model, number);
+            wsgi__buf_puts(out, like->same_line ? "line" : "like");
+            for (unsigned k = 0; k < 64; k++)
+                if (like->changed >> k & 1)
+                    wsgi__buf_printf(out, " %u", k);
+        }
+        wsgi__parser_reset(p);
+    }
+    wsgi__parser_free(p);
+}
+
+Test(parser, tells_how_a_head_is_like_its_model)
+{
+    static const char first[] = GH "A: 1\r\nB: 2\r\n\r\n";
+    static const struct {
+        const char *second, *likeness;
+    } cases[] = {
+        { GH "A: 1\r\nB: 2\r\n\r\n", "line" },
+        { "GET /x HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\n\r\n", "like" },
+        { "PUT / HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\n\r\n", "like" },
+        { "GET / HTTP/1.0\r\n" H "A: 1\r\nB: 2\r\n\r\n", "like" },
+        { GH "A: 1\r\nB: 3\r\n\r\n", "line 2" },
+        { GH "A: 22\r\nB: 33\r\n\r\n", "line 1 2" },
+        { G "Host: b\r\nA: 1\r\nB: 2\r\n\r\n", "line 0" },
+        { GH "A: 1\r\nb: 2\r\n\r\n", "" },
+        { GH "A: 1\r\n\r\n", "" },
+        { GH "A: 1\r\nB: 2\r\nC: 3\r\n\r\n", "" },
+        { GH "B: 2\r\nA: 1\r\n\r\n", "" },
+        { "GET http://a/ HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\n\r\n", "" },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        wsgi__buf got = { .max = 1000 };
+        put_likeness(&got, first, cases[i].second);
+        cr_expect_str_eq(wsgi__buf_str(&got), cases[i].likeness, "%s",
+                         cases[i].second);
+        wsgi__buf_free(&got);
+    }
+}
+
+/* No likeness without being asked to remember, nor after forgetting; two
+ * parsers do not share numbers. */
+Test(parser, remembers_for_one_connection)
+{
+    wsgi__parser *p = wsgi__parser_new(&usual);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(feed_text(p, GH "\r\n"), WSGI__EV_HEAD);
+        cr_expect_eq(wsgi__parser_request(p)->like.model, 0);
+        wsgi__parser_reset(p);
+    }
+    cr_expect(!wsgi__parser_remembers(p));
+    wsgi__parser_free(p);
+
+    uint64_t numbers[2];
+    for (int i = 0; i < 2; i++) {
+        p = parser_after(0, 2);
+        cr_assert_eq(feed_text(p, GH "\r\n"), WSGI__EV_HEAD);
+        numbers[i] = wsgi__parser_request(p)->like.model;
+        cr_expect_neq(numbers[i], 0);
+        cr_expect(wsgi__parser_remembers(p));
+        wsgi__parser_reset(p);
+        wsgi__parser_forget(p);
+        cr_expect(!wsgi__parser_remembers(p));
+        cr_assert_eq(feed_text(p, GH "\r\n"), WSGI__EV_HEAD);
+        cr_expect_eq(wsgi__parser_request(p)->like.model, 0);
+        wsgi__parser_free(p);
+    }
+    cr_expect_neq(numbers[0], numbers[1]);
+}
+
+/* What is kept for a connection is bounded. */
+Test(parser, long_heads_are_not_remembered)
+{
+    wsgi__span in = padded(GH "X: ", 4096, 'x', "\r\n\r\n");
+    wsgi__parser *p = wsgi__parser_new(&usual);
+    wsgi__parser_remember(p);
+    for (int i = 0; i < 3; i++) {
+        size_t used;
+        cr_assert_eq(wsgi__parser_feed(p, in.ptr, in.len, &used),
+                     WSGI__EV_HEAD);
+        cr_expect(!wsgi__parser_remembers(p));
+        wsgi__parser_reset(p);
+    }
+    wsgi__parser_free(p);
+}
+
+/* Without memory nothing is remembered, and the request is as good. */
+Test(parser, remembering_may_fail)
+{
+    static const char in[] = GH "A: 1\r\n\r\n";
+    for (long n = 1; n < 20; n++) {
+        wsgi__parser *p = wsgi__parser_new(&usual);
+        cr_assert_eq(feed_text(p, in), WSGI__EV_HEAD);
+        wsgi__parser_reset(p);
+        wsgi__parser_remember(p);
+        wsgi__mem_fail_nth(n);
+        for (int i = 0; i < 3; i++) {
+            cr_expect_eq(feed_text(p, in), WSGI__EV_HEAD, "allocation %ld", n);
+            wsgi__parser_reset(p);
+        }
+        wsgi__mem_fail_nth(0);
+        wsgi__parser_free(p);
+    }
+}
+
 /* ---- Memory ------------------------------------------------------------- */
 
 Test(parser, allocates_nothing_in_the_steady_state)
 {
     size_t used;
     wsgi__parser *p = wsgi__parser_new(&usual);
-    for (int i = 0; i < 3; i++) {
-        if (i == 1)
+    wsgi__parser_remember(p);
+    for (int i = 0; i < 4; i++) {
+        if (i == 2) /* the second is the model of those to come */
             wsgi__mem_fail_nth(1000000); /* counts from here */
         cr_assert_eq(feed_text(p, PC), WSGI__EV_HEAD);
         cr_assert_eq(feed_text(p, "1\r\nx"), WSGI__EV_BODY);

@@ -86,12 +86,12 @@ Test(vars, a_whole_request)
                      "X-Empty:", "Cookie: a=1", "Cookie: b=2" },
     };
     static const char expected[] = "REQUEST_METHOD=POST\n"
-                                   "SCRIPT_NAME=\n"
                                    "PATH_INFO=/caf\xc3\xa9/x/y\n"
                                    "QUERY_STRING=a=%41&b\n"
                                    "REQUEST_URI=/caf%C3%A9/x%2Fy?a=%41&b\n"
                                    "RAW_URI=/caf%C3%A9/x%2Fy?a=%41&b\n"
                                    "SERVER_PROTOCOL=HTTP/1.1\n"
+                                   "SCRIPT_NAME=\n"
                                    "SERVER_NAME=127.0.0.1\n"
                                    "SERVER_PORT=8888\n"
                                    "REMOTE_ADDR=192.0.2.7\n"
@@ -120,12 +120,12 @@ Test(vars, a_bare_request)
         .script_name = { "", 0 },
     };
     static const char expected[] = "REQUEST_METHOD=GET\n"
-                                   "SCRIPT_NAME=\n"
                                    "PATH_INFO=/\n"
                                    "QUERY_STRING=\n"
                                    "REQUEST_URI=/\n"
                                    "RAW_URI=/\n"
                                    "SERVER_PROTOCOL=HTTP/1.0\n"
+                                   "SCRIPT_NAME=\n"
                                    "SERVER_NAME=localhost\n"
                                    "SERVER_PORT=80\n"
                                    "REMOTE_ADDR=\n"
@@ -321,6 +321,83 @@ Test(vars, table)
                       got ? got : "(absent)", c->value);
         free(got);
         free(text);
+    }
+}
+
+/* ---- What is new beside a model ------------------------------------------ */
+
+typedef struct some_row {
+    bool same_line;
+    uint64_t fields;
+    const char *expected;
+} some_row;
+
+Test(vars, only_what_is_new)
+{
+    static const request_text text = {
+        .method = "PUT",
+        .target = "/a%20b?c",
+        .headers = { "Host: h", "X_Y: no", "Proxy: no", "Content-Length: 3",
+                     "Content-Type: t", "Accept: d" },
+    };
+    static const char line[] = "REQUEST_METHOD=PUT\n"
+                               "PATH_INFO=/a b\n"
+                               "QUERY_STRING=c\n"
+                               "REQUEST_URI=/a%20b?c\n"
+                               "RAW_URI=/a%20b?c\n"
+                               "SERVER_PROTOCOL=HTTP/1.1\n"
+                               "CONTENT_LENGTH=3\n";
+    static const some_row some_rows[] = {
+        { false, 0, line },
+        { true, 0, "CONTENT_LENGTH=3\n" },
+        { true, 1 << 5, "CONTENT_LENGTH=3\nHTTP_ACCEPT=d\n" },
+        { true, 0x3e, "CONTENT_LENGTH=3\nCONTENT_TYPE=t\nHTTP_ACCEPT=d\n" },
+    };
+    for (size_t i = 0; i < sizeof(some_rows) / sizeof(*some_rows); i++) {
+        request_fake fake;
+        wsgi__buf scratch = { .max = WSGI__VARS_MAX_SCRATCH };
+        seen s = { .text = { .max = 65536 } };
+        request_fill(&fake, &text);
+        fake.req.like =
+            (wsgi__likeness){ .model = 1,
+                              .same_line = some_rows[i].same_line };
+        cr_expect_eq(wsgi__vars_some(&fake.req, &plain, 3, some_rows[i].fields,
+                                     &scratch, see, &s),
+                     0);
+        cr_expect_str_eq(wsgi__buf_str(&s.text), some_rows[i].expected,
+                         "row %zu", i);
+        wsgi__buf_free(&s.text);
+        wsgi__buf_free(&scratch);
+    }
+}
+
+Test(vars, whether_a_request_is_alike)
+{
+    static const struct {
+        request_text text;
+        wsgi__likeness like;
+        bool alike;
+    } cases[] = {
+        { { .headers = { "Host: a", "B: c" } }, { 0 }, false },
+        { { .headers = { "Host: a", "B: c" } },
+          { .model = 1, .is_model = true },
+          true },
+        { { .headers = { "Host: a", "Bc: 1", "bC: 2" } },
+          { .model = 1, .is_model = true },
+          false },
+        { { .headers = { "B: c", "Host: a" } },
+          { .model = 1, .changed = 1 },
+          true },
+        { { .headers = { "B: c", "hOST: a" } },
+          { .model = 1, .changed = 2 },
+          false },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        request_fake fake;
+        request_fill(&fake, &cases[i].text);
+        fake.req.like = cases[i].like;
+        cr_expect_eq(wsgi__vars_are_alike(&fake.req), cases[i].alike,
+                     "case %zu", i);
     }
 }
 

@@ -2,6 +2,7 @@ target_sources(wsgi_objects PRIVATE
   server/accept.c
   server/access.c
   server/answer.c
+  server/cgroup.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
@@ -10,5 +11,14 @@ target_sources(wsgi_objects PRIVATE
   server/exchange.c
   server/executor.c
   server/score.c
+  server/scoreboard.c
   server/serve.c
-  server/server.c)
+  server/server.c
+  server/supervisor.c
+  server/supervisor_cause.c
+  server/supervisor_plan.c
+  server/supervisor_process.c
+  server/supervisor_signals.c
+  server/supervisor_watch.c
+  server/worker.c
+  server/worker_server.c)

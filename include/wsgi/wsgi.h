@@ -193,6 +193,20 @@ typedef enum wsgi_option {
     /* Bytes a second that a request body has to bring on average, counted from
      * when it has taken the body timeout; then 408. [240] */
     WSGI_OPT_MIN_BODY_RATE = 20,
+    /* Requests that a supervised worker answers before another takes its place;
+     * 0: no limit.  This and the next three do nothing without a supervisor. [0]
+     */
+    WSGI_OPT_MAX_REQUESTS = 25,
+    /* At most so many requests more, by chance, so that workers are not all
+     * replaced at once. [0] */
+    WSGI_OPT_MAX_REQUESTS_JITTER = 26,
+    /* Age at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_LIFETIME = 27,
+    /* Resident memory at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_MEMORY = 28,
+    /* How long to go on accepting after WSGI_STOP_DRAIN, for load balancers that
+     * notice a stop only after a while. [0] */
+    WSGI_OPT_DRAIN_DELAY = 29,
 
     /* -- Strings, for wsgi_server_set_str() -- */
 

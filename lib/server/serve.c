@@ -5,6 +5,7 @@
 
 #include "base/macros.h"
 #include "server/accept.h"
+#include "server/recycle.h"
 #include "server/worker_server.h"
 
 /* Rounds of run and parse in one turn, for pipelined requests, and how long
@@ -25,12 +26,33 @@ begin_drain(wsgi_server *server)
         wsgi__options_int(&server->options, WSGI_OPT_GRACEFUL_TIMEOUT);
 
     server->phase = WSGI__SERVER_DRAINING;
-    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
+    wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
+}
+
+static void
+on_leave_end(wsgi__timer *timer)
+{
+    begin_drain(WSGI__OWNER(timer, wsgi_server, leave_end));
+}
+
+/* Where siblings accept, nobody has to notice that this one does not. */
+static void
+begin_leave(wsgi_server *server)
+{
+    int64_t delay = wsgi__options_int(&server->options, WSGI_OPT_DRAIN_DELAY);
+
+    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
+    if (delay == 0 || wsgi__worker_server_has_siblings(server)) {
+        begin_drain(server);
+        return;
+    }
+    server->phase = WSGI__SERVER_LEAVING;
+    wsgi__loop_arm(server->loop, &server->leave_end, (unsigned)delay);
 }
 
 static void
@@ -50,12 +72,13 @@ obey_stop(wsgi_server *server)
     switch (atomic_load(&server->stop_asked)) {
     case WSGI__STOP_NOW:
         server->phase = WSGI__SERVER_DRAINING;
+        wsgi__loop_disarm(server->loop, &server->leave_end);
         wsgi__accept_end(server);
         wsgi__conns_close_all(&server->conns);
         break;
     case WSGI__STOP_DRAIN:
         if (server->phase == WSGI__SERVER_SERVING)
-            begin_drain(server);
+            begin_leave(server);
         break;
     default:
         break;
@@ -177,6 +200,7 @@ build(wsgi_server *server)
     configure_conns(server);
     configure_streams(server);
     wsgi__accept_init(server);
+    server->leave_end.expired = on_leave_end;
     server->drain_end.expired = on_drain_end;
     if (wsgi__worker_server_begin(server) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
@@ -194,6 +218,7 @@ wsgi__server_close(wsgi_server *server)
         return;
     wsgi__accept_end(server);
     wsgi__worker_server_end(server);
+    wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
@@ -299,6 +324,7 @@ turn(wsgi_server *server, int timeout_ms)
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
     wsgi__accept_regulate(server);
+    wsgi__recycle_by_requests(server);
     if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
         !has_work(server)) {
         server->phase = WSGI__SERVER_STOPPED;

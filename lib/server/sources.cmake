@@ -10,6 +10,7 @@ target_sources(wsgi_objects PRIVATE
   server/conns.c
   server/exchange.c
   server/executor.c
+  server/recycle.c
   server/score.c
   server/scoreboard.c
   server/serve.c

@@ -27,6 +27,7 @@ begin_drain(wsgi_server *server)
 
     server->phase = WSGI__SERVER_DRAINING;
     wsgi__loop_disarm(server->loop, &server->leave_end);
+    server->conns.gentle = wsgi__worker_server_has_siblings(server);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);

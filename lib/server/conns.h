@@ -14,6 +14,7 @@
 #include "server/access.h"
 #include "server/answer.h"
 #include "server/executor.h"
+#include "server/score.h"
 
 typedef struct wsgi__conn wsgi__conn;
 
@@ -38,6 +39,7 @@ typedef struct wsgi__conns {
     wsgi_trace_cb trace;
     void *trace_user;
     const wsgi__stream_ops *stream_ops; /* NULL: plain sockets */
+    wsgi__score *score; /* set by init to one that nobody reads */
 
     /* Kept here. */
     wsgi__conn *first;

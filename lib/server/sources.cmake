@@ -2,14 +2,18 @@ target_sources(wsgi_objects PRIVATE
   server/accept.c
   server/access.c
   server/answer.c
+  server/call_run.c
   server/cgroup.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
   server/conn_trace.c
   server/conns.c
+  server/crew.c
+  server/deadline.c
   server/exchange.c
   server/executor.c
+  server/outbox.c
   server/recycle.c
   server/score.c
   server/scoreboard.c

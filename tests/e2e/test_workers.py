@@ -498,7 +498,7 @@ def test_every_worker_reopens_its_logs(serve, tmp_path):
     server = serve("workers:app", "-w", 2, "--access-logfile", path)
     workers_of(server, 2)
     server.ask(path="/pid")
-    wait_for(path.exists, "the log")
+    wait_for(lambda: path.exists() and path.read_text(), "the first line")
     path.rename(tmp_path / "access.log.1")
     server.kill(signal.SIGUSR1)
     server.wait_log(r"(?s)SIGUSR1: log files reopened.*SIGUSR1: log files reopened")

@@ -682,13 +682,16 @@ ask_from_a_thread(void *user)
     return NULL;
 }
 
-static pthread_t asking;
-
 static void
 ask_when_ready(scene *s, wsgi_supervisor_event event)
 {
-    if (event == WSGI_SUPERVISOR_READY)
-        pthread_create(&asking, NULL, ask_from_a_thread, s);
+    pthread_t thread;
+
+    if (event == WSGI_SUPERVISOR_READY) {
+        /* It has ended before the next fork. */
+        pthread_create(&thread, NULL, ask_from_a_thread, s);
+        pthread_join(thread, NULL);
+    }
     if (event == WSGI_SUPERVISOR_CHANGED && s->step == 0 &&
         count(WSGI_WORKER_READY) == 4) {
         s->step = 1;
@@ -701,7 +704,6 @@ Test(supervisor, takes_requests_of_other_threads)
 {
     stage.steer = ask_when_ready;
     cr_expect_eq(run(idle), WSGI_OK);
-    pthread_join(asking, NULL);
     cr_expect(strstr(stage.log, "4 workers from now on"), "%s", stage.log);
 }
 

@@ -8,6 +8,7 @@
 #include "banner.h"
 #include "interp.h"
 #include "path.h"
+#include "signals.h"
 
 int
 program_fail(program *self, int code, const char *why)
@@ -54,4 +55,11 @@ program_greet(program *self)
                     WSGI_VERSION, interp_version(), (long)getpid());
     if (!self->errors.file.path && isatty(STDERR_FILENO))
         errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
+}
+
+void
+program_say_stopped(program *self, int signal)
+{
+    errorlog_printf(&self->errors, WSGI_LOG_INFO, "Stopped%s%s",
+                    signal ? " by " : "", signal ? signals_name(signal) : "");
 }

@@ -53,4 +53,7 @@ int program_fail_server(program *self, int code);
 /* One line that says what is served, and where. */
 void program_greet(program *self);
 
+/* The last line; signal is what stopped it, or 0. */
+void program_say_stopped(program *self, int signal);
+
 #endif

@@ -1,5 +1,8 @@
 #include "serving.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "interp.h"
 #include "signals.h"
 
@@ -21,10 +24,32 @@ serving_load(program *self)
     return status < 0 ? program_fail_server(self, CANNOT_IMPORT) : DONE;
 }
 
+/* A call of the application keeps serve() from returning: the process ends
+ * without it, and without Python's own end. */
+static void
+end_stuck_worker(void *user)
+{
+    (void)user;
+    fflush(stdout);
+    _exit(DONE);
+}
+
+static void
+end_stuck(void *user)
+{
+    program *self = user;
+    int signal = signals_forget_stop();
+
+    pidfile_release(&self->pid);
+    program_say_stopped(self, signal);
+    end_stuck_worker(NULL);
+}
+
 static int
-serve(program *self)
+serve(program *self, wsgi_stuck_cb stuck)
 {
     interp_watch_crashes(self->errors.file.fd);
+    wsgi_server_set_stuck(self->server, stuck, self);
     if (wsgi_server_serve(self->server) < 0)
         return program_fail_server(self, CANNOT_BOOT);
     return DONE;
@@ -35,7 +60,7 @@ serving_alone(program *self)
 {
     program_greet(self);
     self->served = true;
-    return serve(self);
+    return serve(self, end_stuck);
 }
 
 /* The access log may have been renamed since the supervisor opened it. */
@@ -65,7 +90,7 @@ serving_as_worker(wsgi_worker *worker, void *user)
     if (code == DONE && !self->python)
         code = serving_load(self);
     if (code == DONE)
-        code = serve(self);
+        code = serve(self, end_stuck_worker);
     wsgi_server_free(self->server);
     if (self->python)
         interp_stop();

@@ -67,8 +67,8 @@ typedef struct wsgi__plan {
 } wsgi__plan;
 
 /* How long a worker that was told to end at once may take, or to write down its
- * stacks. */
-#define WSGI__END_MS 2000u
+ * stacks: longer than what a server waits for calls that do not listen. */
+#define WSGI__END_MS 5000u
 
 /* What is late in the eyes of the worker itself comes first. */
 typedef enum wsgi__act {

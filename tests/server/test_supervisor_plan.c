@@ -201,12 +201,12 @@ Test(supervisor_plan, waits_until_the_next_deadline)
         { { "nothing", WSGI__PLAN_RUN, 1, 1, 1, false, 0, "R1", 0, 0 }, 1000 },
         { { "a fork", WSGI__PLAN_RUN, 2, 1, 1, false, 70, "R1 -", 0, 0 }, 70 },
         { { "an end", WSGI__PLAN_RUN, 1, 1, 1, false, 0, "R1 E1", 0, 0 },
-          1900 },
+          4900 },
     };
     for (size_t i = 0; i < WSGI__COUNT(waits); i++) {
         wsgi__place places[MOST];
         wsgi__plan plan = read_plan(&waits[i].row, places);
-        cr_expect_eq(wsgi__plan_wait(&plan, i == 2 ? 5000 : 1000),
+        cr_expect_eq(wsgi__plan_wait(&plan, i == 2 ? 9000 : 1000),
                      waits[i].wait, "%s", waits[i].row.what);
     }
 }

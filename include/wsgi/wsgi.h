@@ -86,7 +86,9 @@ typedef enum wsgi_status {
     /* The module has no such attribute. */
     WSGI_ERR_APP_MISSING = -10,
     /* The attribute is not callable. */
-    WSGI_ERR_APP_TYPE = -11
+    WSGI_ERR_APP_TYPE = -11,
+    /* No worker process could start: <wsgi/supervisor.h>. */
+    WSGI_ERR_WORKER = -12
 } wsgi_status;
 
 /* A short constant description of a status; never NULL, never freed. */
@@ -133,6 +135,14 @@ WSGI_API int wsgi_server_bind_fd(wsgi_server *server, int fd);
 /* The index-th bound address, "127.0.0.1:40213"; NULL past the last. */
 WSGI_API const char *wsgi_server_address(const wsgi_server *server,
                                          size_t index);
+
+/* Its socket, to be passed on to another process; the server's own, and -1 past
+ * the last. */
+WSGI_API int wsgi_server_socket(const wsgi_server *server, size_t index);
+
+/* Another process goes on with the sockets: the files of Unix sockets stay when
+ * this server closes. */
+WSGI_API void wsgi_server_leave_sockets(wsgi_server *server);
 
 /* Numbers are part of the ABI: never reused or renumbered.  Durations are
  * milliseconds and sizes bytes; 0 means no limit unless said otherwise.  The
@@ -202,6 +212,20 @@ typedef enum wsgi_option {
     WSGI_OPT_QUEUE_SIZE = 23,
     /* For a request to wait for a thread; then 503. [30000] */
     WSGI_OPT_QUEUE_TIMEOUT = 24,
+    /* Requests that a supervised worker answers before another takes its place;
+     * 0: no limit.  This and the next three do nothing without a supervisor. [0]
+     */
+    WSGI_OPT_MAX_REQUESTS = 25,
+    /* At most so many requests more, by chance, so that workers are not all
+     * replaced at once. [0] */
+    WSGI_OPT_MAX_REQUESTS_JITTER = 26,
+    /* Age at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_LIFETIME = 27,
+    /* Resident memory at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_MEMORY = 28,
+    /* How long to go on accepting after WSGI_STOP_DRAIN, for load balancers that
+     * notice a stop only after a while. [0] */
+    WSGI_OPT_DRAIN_DELAY = 29,
 
     /* -- Strings, for wsgi_server_set_str() -- */
 

@@ -45,6 +45,7 @@ typedef struct wsgi__conns {
     wsgi__conn *first;
     size_t count;
     uint64_t last_number;
+    uint64_t n_requests;
     wsgi__conn *unflushed; /* have output since the last flush */
     wsgi__conn *waiting;   /* have a pipelined request to be parsed */
     wsgi__conn *dead;      /* closed, freed at the end of the turn */
@@ -54,6 +55,9 @@ typedef struct wsgi__conns {
     wsgi__buf scratch;
     wsgi__date date;
     bool draining;
+    /* Set by the owner before it drains, if others serve on: a client that is
+     * about to send its next request has the grace to do so. */
+    bool gentle;
 } wsgi__conns;
 
 /* Zero-fills the rest.  WSGI_ERR_NOMEM. */

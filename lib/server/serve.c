@@ -6,6 +6,8 @@
 #include "base/macros.h"
 #include "python/interpreter.h"
 #include "server/accept.h"
+#include "server/recycle.h"
+#include "server/worker_server.h"
 
 /* Rounds of run and parse in one turn, for pipelined requests, and how long
  * their answers may wait for each other. */
@@ -29,11 +31,34 @@ begin_drain(wsgi_server *server)
         wsgi__options_int(&server->options, WSGI_OPT_GRACEFUL_TIMEOUT);
 
     server->phase = WSGI__SERVER_DRAINING;
+    wsgi__loop_disarm(server->loop, &server->leave_end);
+    server->conns.gentle = wsgi__worker_server_has_siblings(server);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
+}
+
+static void
+on_leave_end(wsgi__timer *timer)
+{
+    begin_drain(WSGI__OWNER(timer, wsgi_server, leave_end));
+}
+
+/* Where siblings accept, nobody has to notice that this one does not. */
+static void
+begin_leave(wsgi_server *server)
+{
+    int64_t delay = wsgi__options_int(&server->options, WSGI_OPT_DRAIN_DELAY);
+
+    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
+    if (delay == 0 || wsgi__worker_server_has_siblings(server)) {
+        begin_drain(server);
+        return;
+    }
+    server->phase = WSGI__SERVER_LEAVING;
+    wsgi__loop_arm(server->loop, &server->leave_end, (unsigned)delay);
 }
 
 static void
@@ -76,12 +101,13 @@ obey_stop(wsgi_server *server)
             break;
         server->stopping_now = true;
         server->phase = WSGI__SERVER_DRAINING;
+        wsgi__loop_disarm(server->loop, &server->leave_end);
         wsgi__accept_end(server);
         end_calls(server);
         break;
     case WSGI__STOP_DRAIN:
         if (server->phase == WSGI__SERVER_SERVING)
-            begin_drain(server);
+            begin_leave(server);
         break;
     default:
         break;
@@ -224,8 +250,14 @@ build(wsgi_server *server)
     configure_conns(server);
     configure_streams(server);
     wsgi__accept_init(server);
+    server->leave_end.expired = on_leave_end;
     server->drain_end.expired = on_drain_end;
     server->give_up.expired = on_give_up;
+    if (wsgi__worker_server_begin(server) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot watch for the supervisor's orders: "
+                                 "%s",
+                                 strerror(errno));
     return WSGI_OK;
 }
 
@@ -248,6 +280,8 @@ close_all(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
     wsgi__accept_end(server);
+    wsgi__worker_server_end(server);
+    wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__executor_close_down(ex);
@@ -318,6 +352,7 @@ begin(wsgi_server *server)
     atomic_store(&server->wake, server->loop);
     server->phase = WSGI__SERVER_SERVING;
     wsgi__accept_regulate(server);
+    wsgi__worker_server_ready(server);
     /* A stop that came before there was a loop to wake is not forgotten. */
     if (atomic_load(&server->stop_asked) != WSGI__STOP_NONE)
         wsgi__loop_wake(server->loop);
@@ -418,6 +453,7 @@ turn(void *user, int timeout_ms)
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
     wsgi__accept_regulate(server);
+    wsgi__recycle_by_requests(server);
     update_score(server);
     return is_through(server) ? WSGI_STOPPED : WSGI_OK;
 }

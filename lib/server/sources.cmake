@@ -3,6 +3,7 @@ target_sources(wsgi_objects PRIVATE
   server/access.c
   server/answer.c
   server/call_run.c
+  server/cgroup.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
@@ -14,6 +15,18 @@ target_sources(wsgi_objects PRIVATE
   server/executor.c
   server/outbox.c
   server/queue.c
+  server/recycle.c
   server/score.c
+  server/scoreboard.c
   server/serve.c
-  server/server.c)
+  server/server.c
+  server/supervisor.c
+  server/supervisor_cause.c
+  server/supervisor_death.c
+  server/supervisor_obey.c
+  server/supervisor_plan.c
+  server/supervisor_process.c
+  server/supervisor_signals.c
+  server/supervisor_watch.c
+  server/worker.c
+  server/worker_server.c)

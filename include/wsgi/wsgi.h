@@ -190,7 +190,11 @@ typedef enum wsgi_option {
     WSGI_OPT_ROOT_PATH = 100,
     /* Value of the Server field and of SERVER_SOFTWARE; "" sends no field.
      * ["libwsgi"] */
-    WSGI_OPT_SERVER_HEADER = 101
+    WSGI_OPT_SERVER_HEADER = 101,
+    /* Path at which the server itself says whether it is ready: 200, or 503
+     * while it stops; below it "/live" is 200 as long as the loop runs.  Neither
+     * waits for the application.  "" for none. [""] */
+    WSGI_OPT_HEALTH_PATH = 102
 } wsgi_option;
 
 /* Sets an option.  WSGI_ERR_OPTION: not an option of this kind and version.

@@ -24,6 +24,7 @@ begin_drain(wsgi_server *server)
         wsgi__options_int(&server->options, WSGI_OPT_GRACEFUL_TIMEOUT);
 
     server->phase = WSGI__SERVER_DRAINING;
+    server->health.ready = false;
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);
@@ -143,6 +144,10 @@ configure_conns(wsgi_server *server)
     set->style.keep_head = server->access != NULL;
     set->access.cb = server->access;
     set->access.user = server->access_user;
+    wsgi__health_init(&server->health, wsgi__span_of(wsgi__options_str(
+                                           options, WSGI_OPT_HEALTH_PATH)));
+    if (server->health.path.len > 0)
+        set->pages = &server->health.pages;
     set->trace = server->trace;
     set->trace_user = server->trace_user;
 }

@@ -18,6 +18,7 @@
 #include "net/loop.h"
 #include "python/gil.h"
 #include "server/conns.h"
+#include "server/health.h"
 #include "server/score.h"
 
 typedef enum wsgi__phase {
@@ -53,6 +54,7 @@ struct wsgi_server {
     wsgi__loop *loop;
     wsgi__executor *executor;
     wsgi__conns conns;
+    wsgi__health health;
     wsgi__stream_ops stream_ops;
     wsgi__timer accept_pause; /* the machine is short of descriptors */
     int reserve_fd;      /* -1, or what is given up to turn a client away */

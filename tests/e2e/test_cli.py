@@ -32,7 +32,7 @@ OPTIONS = [
     "limit-request-field-size", "limit-request-body", "body-spool-size",
     "sendfile", "server-header", "root-path", "factory", "chdir", "pythonpath",
     "venv", "env", "access-logfile", "access-logformat", "error-logfile",
-    "log-level", "trace", "check-app", "pid", "version", "help",
+    "log-level", "trace", "check-app", "pid", "health-path", "version", "help",
 ]  # fmt: skip
 
 

@@ -258,6 +258,28 @@ WSGI_API int wsgi_option_parse(const wsgi_option_info *option,
                                const char *text, int64_t *value, char *error,
                                size_t error_size);
 
+/* ---- Watching ----------------------------------------------------------- */
+
+typedef enum wsgi_monitor {
+    /* /metrics in Prometheus' text format; /health, 200 or 503; and
+     * /health/live. */
+    WSGI_MONITOR_METRICS = 0,
+    /* The same, and /status: a table with what each thread is doing, request
+     * lines included.  A Unix socket then has mode 0600. */
+    WSGI_MONITOR_CONTROL = 1
+} wsgi_monitor;
+
+/* Adds an address, written as for wsgi_server_bind(), at which the server tells
+ * over HTTP how it is: from its loop, while the application is busy.  One of
+ * each kind.  WSGI_ERR_ADDRESS, WSGI_ERR_BIND; WSGI_ERR_STATE for a second
+ * one. */
+WSGI_API int wsgi_server_bind_monitor(wsgi_server *server, wsgi_monitor what,
+                                      const char *address);
+
+/* The address that was bound, or NULL. */
+WSGI_API const char *wsgi_server_monitor_address(const wsgi_server *server,
+                                                 wsgi_monitor what);
+
 /* ---- Logging ------------------------------------------------------------ */
 
 typedef enum wsgi_log_level {

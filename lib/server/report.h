@@ -44,7 +44,6 @@ typedef struct wsgi__report_worker {
 } wsgi__report_worker;
 
 typedef struct wsgi__report {
-    const char *program;                /* "wsgid" */
     int64_t pid;                        /* of the process that tells */
     uint64_t now_ns;                    /* monotonic */
     const wsgi__report_worker *workers; /* those that there are, by number */

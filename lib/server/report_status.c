@@ -105,11 +105,11 @@ wsgi__report_status(const wsgi__report *report, wsgi__buf *out)
     wsgi__writer to = { .out = out, .status = WSGI_OK };
 
     SAY(&to,
-        "%s %s (pid %" PRId64 "): workers %zu, connections %" PRIu64
-        ", requests running %" PRIu64 ", queued %" PRIu64 "\n\n",
-        report->program, WSGI_VERSION, report->pid, report->n_workers,
-        WSGI__REPORT_SUM(report, connections), WSGI__REPORT_SUM(report, busy),
-        WSGI__REPORT_SUM(report, queued));
+        "libwsgi " WSGI_VERSION " (pid %" PRId64
+        "): workers %zu, connections %" PRIu64 ", requests running %" PRIu64
+        ", queued %" PRIu64 "\n\n",
+        report->pid, report->n_workers, WSGI__REPORT_SUM(report, connections),
+        WSGI__REPORT_SUM(report, busy), WSGI__REPORT_SUM(report, queued));
     SAY(&to, "WORKER      PID  STATE            AGE CONNECTIONS   REQUESTS\n");
     for (size_t i = 0; i < report->n_workers; i++)
         put_worker(&to, &report->workers[i], report->now_ns);

@@ -179,6 +179,11 @@ build(wsgi_server *server)
         return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
     configure_conns(server);
     configure_streams(server);
+    if (wsgi__server_start_monitors(server) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot watch the address of metrics or the "
+                                 "control socket: %s",
+                                 strerror(errno));
     wsgi__accept_init(server);
     server->drain_end.expired = on_drain_end;
     return WSGI_OK;
@@ -191,6 +196,7 @@ wsgi__server_close(wsgi_server *server)
     if (!ex)
         return;
     wsgi__accept_end(server);
+    wsgi__server_close_monitors(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
@@ -292,6 +298,7 @@ turn(wsgi_server *server, int timeout_ms)
     run_ready(server);
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
+    wsgi__server_turn_monitors(server);
     wsgi__accept_regulate(server);
     if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
         !has_work(server)) {

@@ -42,8 +42,8 @@ enter_call(wsgi_server *server)
     return WSGI_OK;
 }
 
-static int
-enter_config(wsgi_server *server)
+int
+wsgi__server_enter_config(wsgi_server *server)
 {
     int status = enter_call(server);
     if (status == WSGI_OK && server->phase != WSGI__SERVER_NEW)
@@ -112,6 +112,7 @@ wsgi_server_free(wsgi_server *server)
     if (!server)
         return;
     wsgi__server_close(server);
+    wsgi__server_close_monitors(server);
     atomic_store(&server->wake, NULL);
     if (server->loop)
         wsgi__loop_free(server->loop);
@@ -128,7 +129,7 @@ wsgi_server_free(wsgi_server *server)
 int
 wsgi_server_set_int(wsgi_server *server, wsgi_option option, int64_t value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_int(&server->options, (int)option,
                                               value, &server->error);
@@ -137,7 +138,7 @@ wsgi_server_set_int(wsgi_server *server, wsgi_option option, int64_t value)
 int
 wsgi_server_set_str(wsgi_server *server, wsgi_option option, const char *value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_str(&server->options, (int)option,
                                               value, &server->error);
@@ -146,7 +147,7 @@ wsgi_server_set_str(wsgi_server *server, wsgi_option option, const char *value)
 int
 wsgi_server_set_text(wsgi_server *server, const char *name, const char *value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_text(&server->options, name, value,
                                                &server->error);
@@ -224,7 +225,7 @@ wsgi_server_bind(wsgi_server *server, const char *text)
     wsgi__address address;
     wsgi__listener *listener = NULL;
 
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status =
             wsgi__address_parse(text ? text : "", &address, &server->error);
@@ -243,7 +244,7 @@ wsgi_server_bind_fd(wsgi_server *server, int fd)
 {
     wsgi__listener *listener = NULL;
 
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status = reserve_listener(server);
     if (status < 0)
@@ -266,7 +267,7 @@ wsgi_server_address(const wsgi_server *server, size_t index)
 int
 wsgi_server_set_app(wsgi_server *server, const char *spec)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status < 0)
         return status;
     if (!spec || !*spec)
@@ -300,7 +301,7 @@ check_interpreter(wsgi_server *server)
 int
 wsgi_server_set_app_object(wsgi_server *server, PyObject *app)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status = check_interpreter(server);
     if (status < 0)

@@ -11,9 +11,11 @@ target_sources(wsgi_objects PRIVATE
   server/exchange.c
   server/executor.c
   server/health.c
+  server/monitor.c
   server/report.c
   server/report_metrics.c
   server/report_status.c
   server/score.c
   server/serve.c
-  server/server.c)
+  server/server.c
+  server/server_monitor.c)

@@ -34,8 +34,7 @@ setup(world *w)
         (wsgi__report_worker){ 1, 4712, WSGI__REPORT_READY, 7384000, w->one };
     w->workers[1] =
         (wsgi__report_worker){ 2, 14713, WSGI__REPORT_DRAINING, 850, w->two };
-    w->report = (wsgi__report){ .program = "wsgid",
-                                .pid = 4711,
+    w->report = (wsgi__report){ .pid = 4711,
                                 .now_ns = 1000 * S,
                                 .workers = w->workers,
                                 .n_workers = 2,
@@ -192,7 +191,7 @@ Test(report, status_shows_workers_and_what_their_threads_do)
     in_thread(w.two, 0, WSGI__THREAD_IDLE, 1001 * S, "GET /over HTTP/1.1");
     cr_expect_str_eq(
         status(&w),
-        "wsgid " WSGI_VERSION " (pid 4711): workers 2, connections 12, "
+        "libwsgi " WSGI_VERSION " (pid 4711): workers 2, connections 12, "
         "requests running 2, queued 3\n"
         "\n"
         "WORKER      PID  STATE            AGE CONNECTIONS   REQUESTS\n"

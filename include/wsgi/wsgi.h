@@ -86,7 +86,9 @@ typedef enum wsgi_status {
     /* The module has no such attribute. */
     WSGI_ERR_APP_MISSING = -10,
     /* The attribute is not callable. */
-    WSGI_ERR_APP_TYPE = -11
+    WSGI_ERR_APP_TYPE = -11,
+    /* No worker process could start: <wsgi/supervisor.h>. */
+    WSGI_ERR_WORKER = -12
 } wsgi_status;
 
 /* A short constant description of a status; never NULL, never freed. */

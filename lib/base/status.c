@@ -30,6 +30,8 @@ wsgi_strerror(int status)
         return "the module has no such attribute";
     case WSGI_ERR_APP_TYPE:
         return "the application is not callable";
+    case WSGI_ERR_WORKER:
+        return "no worker process could start";
     }
     return "unknown status";
 }

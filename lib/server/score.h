@@ -49,7 +49,8 @@ typedef enum wsgi__replace {
     WSGI__REPLACE_REQUESTS, /* max-requests */
     WSGI__REPLACE_LIFETIME, /* max-lifetime */
     WSGI__REPLACE_MEMORY,   /* max-memory */
-    WSGI__REPLACE_STUCK     /* a call is past its timeout and does not end */
+    WSGI__REPLACE_STUCK,    /* a call is past its timeout and does not end */
+    WSGI__REPLACE_ASKED     /* the program's own reason */
 } wsgi__replace;
 
 typedef enum wsgi__thread_phase {

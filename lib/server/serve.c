@@ -5,6 +5,7 @@
 
 #include "base/macros.h"
 #include "server/accept.h"
+#include "server/worker_server.h"
 
 /* Rounds of run and parse in one turn, for pipelined requests, and how long
  * their answers may wait for each other. */
@@ -25,8 +26,11 @@ begin_drain(wsgi_server *server)
 
     server->phase = WSGI__SERVER_DRAINING;
     server->health.ready = false;
+    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
     wsgi__conns_drain(&server->conns);
-    wsgi__accept_remaining(server);
+    /* What the kernel queues is for those who go on. */
+    if (!wsgi__worker_server_has_siblings(server))
+        wsgi__accept_remaining(server);
     wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
@@ -186,6 +190,11 @@ build(wsgi_server *server)
                                  strerror(errno));
     wsgi__accept_init(server);
     server->drain_end.expired = on_drain_end;
+    if (wsgi__worker_server_begin(server) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot watch for the supervisor's orders: "
+                                 "%s",
+                                 strerror(errno));
     return WSGI_OK;
 }
 
@@ -197,6 +206,7 @@ wsgi__server_close(wsgi_server *server)
         return;
     wsgi__accept_end(server);
     wsgi__server_close_monitors(server);
+    wsgi__worker_server_end(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__conns_close_all(&server->conns);
@@ -245,6 +255,7 @@ begin(wsgi_server *server)
     atomic_store(&server->wake, server->loop);
     server->phase = WSGI__SERVER_SERVING;
     wsgi__accept_regulate(server);
+    wsgi__worker_server_ready(server);
     /* A stop that came before there was a loop to wake is not forgotten. */
     if (atomic_load(&server->stop_asked) != WSGI__STOP_NONE)
         wsgi__loop_wake(server->loop);
@@ -294,6 +305,8 @@ turn(wsgi_server *server, int timeout_ms)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",
                                  strerror(errno));
+    wsgi__count_set(&server->score->heartbeat_ns,
+                    wsgi__loop_now(server->loop) * 1000000);
     obey_stop(server);
     run_ready(server);
     wsgi__conns_flush(&server->conns);

@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include <wsgi/supervisor.h>
+
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -71,6 +73,9 @@ struct wsgi_server {
 
     wsgi__score *score; /* own_score, or a worker's place in shared memory */
     wsgi__score own_score;
+    wsgi_worker *worker; /* NULL: not supervised */
+    wsgi__io orders;     /* of the supervisor */
+    wsgi__timer beat;
 
     /* Written by any thread or signal handler. */
     atomic_int stop_asked;

@@ -2,6 +2,7 @@ target_sources(wsgi_objects PRIVATE
   server/accept.c
   server/access.c
   server/answer.c
+  server/cgroup.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
@@ -16,6 +17,15 @@ target_sources(wsgi_objects PRIVATE
   server/report_metrics.c
   server/report_status.c
   server/score.c
+  server/scoreboard.c
   server/serve.c
   server/server.c
-  server/server_monitor.c)
+  server/server_monitor.c
+  server/supervisor.c
+  server/supervisor_cause.c
+  server/supervisor_plan.c
+  server/supervisor_process.c
+  server/supervisor_signals.c
+  server/supervisor_watch.c
+  server/worker.c
+  server/worker_server.c)

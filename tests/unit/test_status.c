@@ -21,6 +21,7 @@ static const struct {
     { WSGI_ERR_APP_IMPORT, -9 },
     { WSGI_ERR_APP_MISSING, -10 },
     { WSGI_ERR_APP_TYPE, -11 },
+    { WSGI_ERR_WORKER, -12 },
 };
 
 #define N_STATUSES (sizeof(statuses) / sizeof(statuses[0]))
@@ -42,7 +43,7 @@ Test(status, each_has_a_number_and_a_text_of_its_own)
 
 Test(status, unknown_numbers_have_a_text)
 {
-    static const int unknown[] = { 2, -12, 1000, INT_MAX, INT_MIN };
+    static const int unknown[] = { 2, -13, 1000, INT_MAX, INT_MIN };
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
         cr_expect_str_eq(wsgi_strerror(unknown[i]), "unknown status");
 }

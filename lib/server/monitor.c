@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "base/mem.h"
+#include "net/listener.h"
 #include "server/conn.h"
 
 /* Of one monitor at once: somebody scrapes it, and somebody looks. */
@@ -18,6 +20,19 @@
 
 /* As large as the table of 512 workers with their threads can be. */
 #define LONGEST_TEXT ((size_t)16 * 1024 * 1024)
+
+typedef struct wsgi__monitor {
+    wsgi__pages pages;
+    wsgi__conns conns;
+    wsgi__listener *listener;
+    wsgi__loop *loop; /* NULL: not started */
+    wsgi__timer rest;
+    wsgi__monitor_report report;
+    void *owner;
+    wsgi__buf text; /* of the page */
+    pid_t bound_by;
+    bool shows_status;
+} monitor;
 
 /* ---- Pages -------------------------------------------------------------- */
 
@@ -34,35 +49,35 @@ health_page(const wsgi__report *report, wsgi__page *page)
 typedef int (*render)(const wsgi__report *report, wsgi__buf *out);
 
 static void
-text_page(wsgi__monitor *monitor, const wsgi__report *report, render write,
+text_page(monitor *self, const wsgi__report *report, render write,
           wsgi__page *page)
 {
-    wsgi__buf_reset(&monitor->text);
-    if (write(report, &monitor->text) < 0) {
+    wsgi__buf_reset(&self->text);
+    if (write(report, &self->text) < 0) {
         *page =
             WSGI__PAGE_TEXT(503, "503 Service Unavailable", "out of memory\n");
         return;
     }
     *page = WSGI__PAGE_TEXT(200, "200 OK", "");
-    page->body = wsgi__buf_span(&monitor->text);
+    page->body = wsgi__buf_span(&self->text);
 }
 
 static void
-find_page(wsgi__monitor *monitor, wsgi__span path, wsgi__page *page)
+find_page(monitor *self, wsgi__span path, wsgi__page *page)
 {
     wsgi__report report = { .pid = getpid() };
 
-    monitor->report(monitor->owner, &report);
+    self->report(self->owner, &report);
     if (wsgi__span_eq(path, WSGI__SPAN("/metrics"))) {
-        text_page(monitor, &report, wsgi__report_metrics, page);
+        text_page(self, &report, wsgi__report_metrics, page);
         page->type = page->code == 200 ? WSGI__METRICS_TYPE : page->type;
     } else if (wsgi__span_eq(path, WSGI__SPAN("/health"))) {
         health_page(&report, page);
     } else if (wsgi__span_eq(path, WSGI__SPAN("/health/live"))) {
         *page = WSGI__PAGE_TEXT(200, "200 OK", "live\n");
-    } else if (monitor->shows_status &&
+    } else if (self->shows_status &&
                wsgi__span_eq(path, WSGI__SPAN("/status"))) {
-        text_page(monitor, &report, wsgi__report_status, page);
+        text_page(self, &report, wsgi__report_status, page);
     } else {
         *page = WSGI__PAGE_TEXT(404, "404 Not Found",
                                 "404 Not Found: there is /metrics, /health "
@@ -75,98 +90,84 @@ static bool
 find(wsgi__pages *pages, const wsgi__request *req, wsgi__page *page)
 {
     if (wsgi__page_allows(req, page))
-        find_page(WSGI__OWNER(pages, wsgi__monitor, pages), req->parts.path,
-                  page);
+        find_page(WSGI__OWNER(pages, monitor, pages), req->parts.path, page);
     return true;
 }
 
 /* ---- Accepting ---------------------------------------------------------- */
 
 static void
-rest(wsgi__monitor *monitor)
+rest(monitor *self)
 {
-    (void)wsgi__loop_watch(monitor->loop, &monitor->listener->io, 0);
-    (void)wsgi__loop_arm(monitor->loop, &monitor->rest, REST_MS);
+    (void)wsgi__loop_watch(self->loop, &self->listener->io, 0);
+    (void)wsgi__loop_arm(self->loop, &self->rest, REST_MS);
 }
 
 /* Returns whether there may be more. */
 static bool
-accept_one(wsgi__monitor *monitor)
+accept_one(monitor *self)
 {
     wsgi__endpoint peer;
 
-    if (!wsgi__conns_make_room(&monitor->conns)) {
-        rest(monitor);
+    if (!wsgi__conns_make_room(&self->conns)) {
+        rest(self);
         return false;
     }
-    int fd = wsgi__listener_accept(monitor->listener, &peer);
+    int fd = wsgi__listener_accept(self->listener, &peer);
     if (fd < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)
-            rest(monitor);
+            rest(self);
         return false;
     }
-    return wsgi__conns_add(&monitor->conns, fd, monitor->listener, &peer) ==
-           WSGI_OK;
+    return wsgi__conns_add(&self->conns, fd, self->listener, &peer) == WSGI_OK;
 }
 
 static void
 on_connection(wsgi__io *io, unsigned events)
 {
-    wsgi__monitor *monitor = WSGI__OWNER(io, wsgi__listener, io)->owner;
+    monitor *self = WSGI__OWNER(io, wsgi__listener, io)->owner;
 
     (void)events;
-    while (accept_one(monitor))
+    while (accept_one(self))
         ;
 }
 
 static int
-listen_on(wsgi__monitor *monitor)
+listen_on(monitor *self)
 {
-    int status =
-        wsgi__loop_watch(monitor->loop, &monitor->listener->io, WSGI__READ);
+    int status = wsgi__loop_watch(self->loop, &self->listener->io, WSGI__READ);
     if (status < 0)
-        (void)wsgi__loop_arm(monitor->loop, &monitor->rest, REST_MS);
+        (void)wsgi__loop_arm(self->loop, &self->rest, REST_MS);
     return status;
 }
 
 static void
 on_rested(wsgi__timer *timer)
 {
-    (void)listen_on(WSGI__OWNER(timer, wsgi__monitor, rest));
+    (void)listen_on(WSGI__OWNER(timer, monitor, rest));
 }
 
 /* ---- Life --------------------------------------------------------------- */
 
-int
-wsgi__monitor_bind(wsgi__monitor *monitor, const char *text, bool shows_status,
-                   wsgi__buf *error)
+static int
+listen_at(monitor *self, const char *text, wsgi__buf *error)
 {
-    const wsgi__listener_options options = { .backlog = 128,
-                                             .socket_mode =
-                                                 shows_status ? 0600 : 0666 };
+    const wsgi__listener_options options = {
+        .backlog = 128,
+        .socket_mode = self->shows_status ? 0600 : 0666,
+    };
     wsgi__address address;
 
-    if (monitor->listener) {
-        wsgi__buf_reset(error);
-        wsgi__buf_printf(error, "there is one such address already: %s",
-                         monitor->listener->text);
-        return WSGI_ERR_STATE;
-    }
     int status = wsgi__address_parse(text, &address, error);
-    if (status == WSGI_OK)
-        status =
-            wsgi__listener_open(&address, &options, &monitor->listener, error);
     if (status < 0)
         return status;
-    monitor->shows_status = shows_status;
-    monitor->bound_by = getpid();
-    return WSGI_OK;
+    return wsgi__listener_open(&address, &options, &self->listener, error);
 }
 
 static void
-configure(wsgi__monitor *monitor)
+configure(monitor *self)
 {
-    wsgi__conns *set = &monitor->conns;
+    wsgi__conns *set = &self->conns;
 
     set->limits = (wsgi__parser_limits){ .max_line = 8190,
                                          .max_fields = 100,
@@ -178,60 +179,138 @@ configure(wsgi__monitor *monitor)
     set->most = MOST_CONNECTIONS;
     set->style.high_water = LONGEST_TEXT;
     set->style.keep_alive = false;
-    monitor->pages.find = find;
-    set->pages = &monitor->pages;
+    self->pages.find = find;
+    set->pages = &self->pages;
+}
+
+static int
+start(monitor *self, wsgi__loop *loop, const wsgi__log *log)
+{
+    if (wsgi__conns_init(&self->conns, loop, NULL, log) < 0)
+        return WSGI_ERR_NOMEM;
+    self->loop = loop;
+    self->rest.expired = on_rested;
+    self->listener->owner = self;
+    self->listener->io.ready = on_connection;
+    wsgi__buf_init(&self->text, LONGEST_TEXT);
+    configure(self);
+    return listen_on(self);
+}
+
+static void
+end(monitor *self)
+{
+    if (self->loop) {
+        wsgi__loop_disarm(self->loop, &self->rest);
+        wsgi__loop_unwatch(self->loop, &self->listener->io);
+        wsgi__conns_free(&self->conns);
+        wsgi__buf_free(&self->text);
+    }
+    wsgi__listener_free(self->listener, self->bound_by == getpid());
+    wsgi__mem_free(self);
+}
+
+static void
+abandon(monitor *self)
+{
+    for (wsgi__conn *conn = self->conns.first; conn; conn = conn->next)
+        close(conn->stream.fd);
+    wsgi__listener_close(self->listener, false);
+}
+
+/* ---- Both kinds --------------------------------------------------------- */
+
+static bool
+is_kind(wsgi_monitor what)
+{
+    switch (what) {
+    case WSGI_MONITOR_METRICS:
+    case WSGI_MONITOR_CONTROL:
+        return true;
+    }
+    return false;
+}
+
+static int
+refuse(wsgi__buf *error, int status, const char *why)
+{
+    wsgi__buf_reset(error);
+    wsgi__buf_puts(error, why);
+    return status;
 }
 
 int
-wsgi__monitor_start(wsgi__monitor *monitor, wsgi__loop *loop,
-                    const wsgi__log *log, wsgi__monitor_report report,
-                    void *owner)
+wsgi__monitors_bind(wsgi__monitors *monitors, wsgi_monitor what,
+                    const char *address, wsgi__buf *error)
 {
-    if (!monitor->listener)
-        return WSGI_OK;
-    if (wsgi__conns_init(&monitor->conns, loop, NULL, log) < 0)
-        return WSGI_ERR_NOMEM;
-    monitor->loop = loop;
-    monitor->log = log;
-    monitor->report = report;
-    monitor->owner = owner;
-    monitor->rest.expired = on_rested;
-    monitor->listener->owner = monitor;
-    monitor->listener->io.ready = on_connection;
-    wsgi__buf_init(&monitor->text, LONGEST_TEXT);
-    configure(monitor);
-    return listen_on(monitor);
+    if (!is_kind(what))
+        return refuse(error, WSGI_ERR_INVALID, "there is no such monitor");
+    if (monitors->of[what])
+        return refuse(error, WSGI_ERR_STATE,
+                      "a monitor has one address, and this one has it");
+    monitor *self = wsgi__mem_zero(1, sizeof(*self));
+    if (!self)
+        return refuse(error, WSGI_ERR_NOMEM, "out of memory");
+    self->shows_status = what == WSGI_MONITOR_CONTROL;
+    self->bound_by = getpid();
+    int status = listen_at(self, address ? address : "", error);
+    if (status < 0)
+        wsgi__mem_free(self);
+    else
+        monitors->of[what] = self;
+    return status;
 }
 
-void
-wsgi__monitor_turn(wsgi__monitor *monitor)
+const char *
+wsgi__monitors_address(const wsgi__monitors *monitors, wsgi_monitor what)
 {
-    if (!monitor->loop)
-        return;
-    wsgi__conns_flush(&monitor->conns);
-    wsgi__conns_reap(&monitor->conns);
+    const monitor *self = is_kind(what) ? monitors->of[what] : NULL;
+    return self ? self->listener->text : NULL;
 }
 
-void
-wsgi__monitor_close(wsgi__monitor *monitor)
+int
+wsgi__monitors_start(wsgi__monitors *monitors, wsgi__loop *loop,
+                     const wsgi__log *log, wsgi__monitor_report report,
+                     void *owner)
 {
-    if (monitor->loop) {
-        wsgi__loop_disarm(monitor->loop, &monitor->rest);
-        wsgi__loop_unwatch(monitor->loop, &monitor->listener->io);
-        wsgi__conns_free(&monitor->conns);
-        wsgi__buf_free(&monitor->text);
+    int status = WSGI_OK;
+
+    for (int i = 0; i < WSGI__N_MONITORS && status == WSGI_OK; i++) {
+        monitor *self = monitors->of[i];
+        if (!self)
+            continue;
+        self->report = report;
+        self->owner = owner;
+        status = start(self, loop, log);
     }
-    if (monitor->listener)
-        wsgi__listener_free(monitor->listener, monitor->bound_by == getpid());
-    *monitor = (wsgi__monitor){ 0 };
+    return status;
 }
 
 void
-wsgi__monitor_abandon(wsgi__monitor *monitor)
+wsgi__monitors_turn(wsgi__monitors *monitors)
 {
-    if (!monitor->listener)
-        return;
-    for (wsgi__conn *conn = monitor->conns.first; conn; conn = conn->next)
-        close(conn->stream.fd);
-    wsgi__listener_close(monitor->listener, false);
+    for (int i = 0; i < WSGI__N_MONITORS; i++) {
+        monitor *self = monitors->of[i];
+        if (!self || !self->loop)
+            continue;
+        wsgi__conns_flush(&self->conns);
+        wsgi__conns_reap(&self->conns);
+    }
+}
+
+void
+wsgi__monitors_close(wsgi__monitors *monitors)
+{
+    for (int i = 0; i < WSGI__N_MONITORS; i++)
+        if (monitors->of[i])
+            end(monitors->of[i]);
+    *monitors = (wsgi__monitors){ 0 };
+}
+
+void
+wsgi__monitors_abandon(wsgi__monitors *monitors)
+{
+    for (int i = 0; i < WSGI__N_MONITORS; i++)
+        if (monitors->of[i])
+            abandon(monitors->of[i]);
 }

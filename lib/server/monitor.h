@@ -15,50 +15,45 @@
 #ifndef WSGI_SERVER_MONITOR_H
 #define WSGI_SERVER_MONITOR_H
 
-#include "net/listener.h"
-#include "server/conns.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "net/loop.h"
 #include "server/report.h"
+
+/* One of each kind; embedded in its owner.  Zero-filled: nobody wants any, and
+ * the functions do nothing. */
+#define WSGI__N_MONITORS 2
+typedef struct wsgi__monitors {
+    struct wsgi__monitor *of[WSGI__N_MONITORS]; /* by wsgi_monitor */
+} wsgi__monitors;
 
 /* Fills in how things are now; what it points to stays until the next call. */
 typedef void (*wsgi__monitor_report)(void *owner, wsgi__report *report);
 
-typedef struct wsgi__monitor {
-    wsgi__pages pages;
-    wsgi__conns conns;
-    wsgi__listener *listener; /* NULL: this monitor is not wanted */
-    wsgi__loop *loop;         /* NULL: not started */
-    wsgi__timer rest;
-    const wsgi__log *log;
-    wsgi__monitor_report report;
-    void *owner;
-    wsgi__buf text; /* of the page */
-    pid_t bound_by;
-    bool shows_status;
-} wsgi__monitor;
+/* Listens there, without answering yet.  WSGI_ERR_INVALID when there is no such
+ * kind, WSGI_ERR_STATE when it has an address already, otherwise as
+ * wsgi__listener_open(): with a sentence in `error`. */
+int wsgi__monitors_bind(wsgi__monitors *monitors, wsgi_monitor what,
+                        const char *address, wsgi__buf *error);
 
-/* Zero-filled is a monitor that nobody wants: the functions below do nothing
- * with it. */
-
-/* Listens, without answering yet.  shows_status: it is the control socket,
- * which then has mode 0600.  WSGI_ERR_STATE when there is an address already;
- * otherwise as wsgi__listener_open(), with a sentence in `error`. */
-int wsgi__monitor_bind(wsgi__monitor *monitor, const char *address,
-                       bool shows_status, wsgi__buf *error);
+/* "127.0.0.1:9100", or NULL. */
+const char *wsgi__monitors_address(const wsgi__monitors *monitors,
+                                   wsgi_monitor what);
 
 /* Answers from now on.  loop, log and owner outlive it.  WSGI_ERR_NOMEM,
  * WSGI_ERR_SYSTEM. */
-int wsgi__monitor_start(wsgi__monitor *monitor, wsgi__loop *loop,
-                        const wsgi__log *log, wsgi__monitor_report report,
-                        void *owner);
+int wsgi__monitors_start(wsgi__monitors *monitors, wsgi__loop *loop,
+                         const wsgi__log *log, wsgi__monitor_report report,
+                         void *owner);
 
 /* After wsgi__loop_run_once(): writes answers. */
-void wsgi__monitor_turn(wsgi__monitor *monitor);
+void wsgi__monitors_turn(wsgi__monitors *monitors);
 
 /* Closes everything; it is as zero-filled then. */
-void wsgi__monitor_close(wsgi__monitor *monitor);
+void wsgi__monitors_close(wsgi__monitors *monitors);
 
 /* In a process that was forked: its copies of the descriptors are closed.  The
  * loop, which is the parent's, is not touched. */
-void wsgi__monitor_abandon(wsgi__monitor *monitor);
+void wsgi__monitors_abandon(wsgi__monitors *monitors);
 
 #endif

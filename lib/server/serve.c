@@ -205,7 +205,7 @@ wsgi__server_close(wsgi_server *server)
     if (!ex)
         return;
     wsgi__accept_end(server);
-    wsgi__server_close_monitors(server);
+    wsgi__monitors_close(&server->monitors);
     wsgi__worker_server_end(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
@@ -311,7 +311,7 @@ turn(wsgi_server *server, int timeout_ms)
     run_ready(server);
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
-    wsgi__server_turn_monitors(server);
+    wsgi__monitors_turn(&server->monitors);
     wsgi__accept_regulate(server);
     if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
         !has_work(server)) {

@@ -112,7 +112,7 @@ wsgi_server_free(wsgi_server *server)
     if (!server)
         return;
     wsgi__server_close(server);
-    wsgi__server_close_monitors(server);
+    wsgi__monitors_close(&server->monitors);
     atomic_store(&server->wake, NULL);
     if (server->loop)
         wsgi__loop_free(server->loop);

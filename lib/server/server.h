@@ -34,8 +34,6 @@ typedef enum wsgi__phase {
 /* Values of stop_asked: what wsgi_server_stop() was told, plus one. */
 enum { WSGI__STOP_NONE, WSGI__STOP_DRAIN, WSGI__STOP_NOW };
 
-#define WSGI__N_MONITORS 2
-
 struct wsgi_server {
     wsgi__options options;
     wsgi__log log;
@@ -60,9 +58,9 @@ struct wsgi_server {
     wsgi__executor *executor;
     wsgi__conns conns;
     wsgi__health health;
-    wsgi__monitor monitors[WSGI__N_MONITORS]; /* by wsgi_monitor */
-    wsgi__report_worker self;                 /* as its monitors report it */
-    uint64_t began_ns; /* monotonic: when serving began */
+    wsgi__monitors monitors;
+    wsgi__report_worker self; /* as its monitors report it */
+    uint64_t began_ns;        /* monotonic: when serving began */
     wsgi__stream_ops stream_ops;
     wsgi__timer accept_pause; /* the machine is short of descriptors */
     int reserve_fd;      /* -1, or what is given up to turn a client away */
@@ -90,11 +88,8 @@ int wsgi__server_fail(wsgi_server *server, int status, const char *format, ...)
 /* As every public call that configures begins: WSGI_ERR_STATE once started. */
 int wsgi__server_enter_config(wsgi_server *server);
 
-/* Its monitors: from the start of serving, after each turn, at the end.
- * WSGI_ERR_NOMEM, WSGI_ERR_SYSTEM. */
+/* Its monitors answer from now on.  WSGI_ERR_NOMEM, WSGI_ERR_SYSTEM. */
 int wsgi__server_start_monitors(wsgi_server *server);
-void wsgi__server_turn_monitors(wsgi_server *server);
-void wsgi__server_close_monitors(wsgi_server *server);
 
 /* From the loaded callable, by the options as they are now.  No GIL needed. */
 int wsgi__server_make_app(wsgi_server *server);

@@ -3,38 +3,20 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *
-name_of(wsgi_monitor what)
-{
-    switch (what) {
-    case WSGI_MONITOR_METRICS:
-        return "metrics";
-    case WSGI_MONITOR_CONTROL:
-        return "control socket";
-    }
-    return NULL;
-}
-
 int
 wsgi_server_bind_monitor(wsgi_server *server, wsgi_monitor what,
                          const char *address)
 {
     int status = wsgi__server_enter_config(server);
-    if (status < 0)
-        return status;
-    if (!name_of(what))
-        return wsgi__server_fail(server, WSGI_ERR_INVALID,
-                                 "there is no monitor number %d", (int)what);
-    return wsgi__monitor_bind(&server->monitors[what], address ? address : "",
-                              what == WSGI_MONITOR_CONTROL, &server->error);
+    return status < 0 ? status
+                      : wsgi__monitors_bind(&server->monitors, what, address,
+                                            &server->error);
 }
 
 const char *
 wsgi_server_monitor_address(const wsgi_server *server, wsgi_monitor what)
 {
-    if (!server || !name_of(what) || !server->monitors[what].listener)
-        return NULL;
-    return server->monitors[what].listener->text;
+    return server ? wsgi__monitors_address(&server->monitors, what) : NULL;
 }
 
 static uint64_t
@@ -69,26 +51,6 @@ int
 wsgi__server_start_monitors(wsgi_server *server)
 {
     server->began_ns = now_ns();
-    for (int i = 0; i < WSGI__N_MONITORS; i++) {
-        wsgi__monitor *monitor = &server->monitors[i];
-        int status = wsgi__monitor_start(monitor, server->loop, &server->log,
-                                         report_self, server);
-        if (status < 0)
-            return status;
-    }
-    return WSGI_OK;
-}
-
-void
-wsgi__server_turn_monitors(wsgi_server *server)
-{
-    for (int i = 0; i < WSGI__N_MONITORS; i++)
-        wsgi__monitor_turn(&server->monitors[i]);
-}
-
-void
-wsgi__server_close_monitors(wsgi_server *server)
-{
-    for (int i = 0; i < WSGI__N_MONITORS; i++)
-        wsgi__monitor_close(&server->monitors[i]);
+    return wsgi__monitors_start(&server->monitors, server->loop, &server->log,
+                                report_self, server);
 }

@@ -1,10 +1,16 @@
 #include "args.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include <wsgi/supervisor.h>
+
 #define WRONG 2
+
+#define MOST_WORKERS 256u
+#define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 
 static void *
 field_of(args *into, const args_option *option)
@@ -98,6 +104,52 @@ take_bool(args *into, const args_option *option, const char *value,
     return is_yes(option, value, field_of(into, option), error);
 }
 
+bool
+args_read_workers(const char *value, unsigned *workers)
+{
+    char *end;
+
+    if (strcmp(value, "auto") == 0) {
+        unsigned cpus = wsgi_supervisor_cpus();
+        *workers = cpus < MOST_WORKERS ? cpus : MOST_WORKERS;
+        return true;
+    }
+    unsigned long number = strtoul(value, &end, 10);
+    if (!isdigit((unsigned char)*value) || *end || number > MOST_WORKERS)
+        return false;
+    *workers = (unsigned)number;
+    return true;
+}
+
+static bool
+take_workers(args *into, const args_option *option, const char *value,
+             text *error)
+{
+    unsigned workers;
+
+    if (args_read_workers(value, &workers))
+        return take_string(into, option, value, error);
+    text_puts(error, "--workers is a number from 0 to 256, or auto, not \"");
+    text_puts(error, value);
+    text_puts(error, "\"");
+    return false;
+}
+
+static bool
+take_number(args *into, const args_option *option, const char *value,
+            text *error)
+{
+    char why[128];
+
+    if (wsgi_option_parse(&option->info, value, field_of(into, option), why,
+                          sizeof(why)) >= 0)
+        return true;
+    /* It begins with the name. */
+    text_puts(error, "--");
+    text_puts(error, why);
+    return false;
+}
+
 static bool
 take_check_app(args *into, const args_option *option, const char *value,
                text *error)
@@ -147,6 +199,16 @@ take_version(args *into, const args_option *option, const char *value,
               .help = (help_),                                                \
               .initial = "",                                                  \
               .max = 1 }
+#define DURATION(name_, group_, initial_, help_)                              \
+    .info = { .size = sizeof(wsgi_option_info),                               \
+              .kind = WSGI_KIND_DURATION,                                     \
+              .name = (name_),                                                \
+              .aliases = "",                                                  \
+              .group = (group_),                                              \
+              .argument = "SECONDS",                                          \
+              .help = (help_),                                                \
+              .initial = (initial_),                                          \
+              .max = DAY_MS }
 #define INTO(take_, member) .take = (take_), .field = offsetof(args, member)
 
 static const args_option own[] = {
@@ -156,6 +218,19 @@ static const args_option own[] = {
              "several times; where PORT is set in the environment, the "
              "default is 0.0.0.0:$PORT"),
       .letter = 'b', INTO(take_item, binds) },
+    { STRING("workers", "", "running", "NUMBER", "1",
+             "Processes that serve, or auto for as many as there are CPUs to "
+             "use; 0 serves in this process, without a supervisor; where "
+             "WEB_CONCURRENCY is set in the environment, that is the default"),
+      .letter = 'w', INTO(take_workers, workers) },
+    { SWITCH("preload", "running",
+             "Import the application before the workers are forked, so that "
+             "they share its memory; to load new code, restart"),
+      INTO(take_bool, preload) },
+    { DURATION("heartbeat-timeout", "time", "30",
+               "Time after which a worker whose loop gives no sign of life is "
+               "killed and replaced"),
+      INTO(take_number, heartbeat_timeout) },
     { STRING("chdir", "", "application", "DIR", "",
              "Change to this directory before anything is opened or imported"),
       INTO(take_string, chdir) },
@@ -458,7 +533,7 @@ args_parse(args *into, int argc, char *const *argv, text *error)
     args_list *lists[] = { &into->binds, &into->env, &into->names,
                            &into->values };
 
-    *into = (args){ .log_level = WSGI_LOG_INFO };
+    *into = (args){ .log_level = WSGI_LOG_INFO, .heartbeat_timeout = -1 };
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
         lists[i]->items = calloc(room, sizeof(char *));
         if (!lists[i]->items) {
@@ -476,6 +551,20 @@ args_parse(args *into, int argc, char *const *argv, text *error)
         return WRONG;
     }
     return 0;
+}
+
+int64_t
+args_number(const args *from, const char *name)
+{
+    const wsgi_option_info *info = wsgi_option_find(name);
+    const char *value = info->initial;
+    int64_t number = 0;
+
+    for (size_t i = 0; i < from->names.n; i++)
+        if (strcmp(from->names.items[i], info->name) == 0)
+            value = from->values.items[i];
+    wsgi_option_parse(info, value, &number, NULL, 0);
+    return number;
 }
 
 void

@@ -37,8 +37,10 @@ typedef struct args {
     const char *chdir, *pythonpath, *venv;
     const char *access_logfile, *access_logformat, *error_logfile;
     const char *pid;
+    const char *workers;       /* args_read_workers() reads it */
+    int64_t heartbeat_timeout; /* milliseconds; -1: by the other limits */
     wsgi_log_level log_level;
-    bool trace;
+    bool trace, preload;
 } args;
 
 typedef struct args_option args_option;
@@ -57,6 +59,13 @@ struct args_option {
 
 /* wsgid's own options in the order of the manual; NULL after the last. */
 const args_option *args_option_next(const args_option *previous);
+
+/* "4", or "auto", which is as many as there are CPUs to use.  false: neither. */
+bool args_read_workers(const char *value, unsigned *workers);
+
+/* What a number of the library's options is, by the last value given, or its
+ * default.  The values have been checked. */
+int64_t args_number(const args *from, const char *name);
 
 /* 0, or 2 (the exit code of a wrong command line) with a sentence in `error`.
  * --help and --version end the reading: what follows them is not looked at.

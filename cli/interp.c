@@ -2,6 +2,7 @@
 
 #include "interp.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,88 @@ void
 interp_stop(void)
 {
     wsgi_python_fini();
+}
+
+/* A new reference to what module.name(...) returns, or NULL without
+ * exception. */
+static PyObject *
+call(const char *module, const char *name, const char *format, ...)
+{
+    PyObject *found = PyImport_ImportModule(module);
+    PyObject *callable = found ? PyObject_GetAttrString(found, name) : NULL;
+    PyObject *result = NULL;
+    va_list values;
+
+    va_start(values, format);
+    PyObject *tuple = callable ? Py_VaBuildValue(format, values) : NULL;
+    va_end(values);
+    if (tuple)
+        result = PyObject_CallObject(callable, tuple);
+    Py_XDECREF(tuple);
+    Py_XDECREF(callable);
+    Py_XDECREF(found);
+    PyErr_Clear();
+    return result;
+}
+
+void
+interp_watch_crashes(int fd)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    Py_XDECREF(call("faulthandler", "enable", "(i)", fd));
+    PyGILState_Release(gil);
+}
+
+static void
+put_name(text *out, PyObject *thread)
+{
+    PyObject *name = PyObject_GetAttrString(thread, "name");
+    const char *utf8 =
+        name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+
+    text_puts(out, out->len ? ", " : "");
+    text_escape(out, utf8 ? utf8 : "?", utf8 ? strlen(utf8) : 1);
+    Py_XDECREF(name);
+    PyErr_Clear();
+}
+
+static void
+put_threads(text *out)
+{
+    PyObject *threads = call("threading", "enumerate", "()");
+    PyObject *self = call("threading", "current_thread", "()");
+    Py_ssize_t n = threads && PyList_Check(threads) ? PyList_Size(threads) : 0;
+
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (PyList_GetItem(threads, i) != self)
+            put_name(out, PyList_GetItem(threads, i));
+    Py_XDECREF(self);
+    Py_XDECREF(threads);
+}
+
+void
+interp_freeze(text *threads)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    put_threads(threads);
+    Py_XDECREF(call("gc", "collect", "()"));
+    Py_XDECREF(call("gc", "freeze", "()"));
+    PyGILState_Release(gil);
+}
+
+void
+interp_before_fork(void)
+{
+    wsgi_python_before_fork();
+}
+
+void
+interp_after_fork(bool in_child)
+{
+    if (in_child)
+        wsgi_python_after_fork_child();
+    else
+        wsgi_python_after_fork_parent();
 }
 
 /* The module's name in sys.modules: "site" of "site:app", "wsgi" of

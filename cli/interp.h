@@ -20,6 +20,20 @@ const char *interp_version(void);
 bool interp_start(const args *options, char *const *argv, text *error);
 void interp_stop(void);
 
+/* On a signal that ends the process, such as SIGSEGV or the SIGABRT of a
+ * supervisor, the Python stacks of all threads go to that descriptor. */
+void interp_watch_crashes(int fd);
+
+/* Before the application is shared with forked processes: what there is by now
+ * is left out of garbage collection, which would write to all of it.  `threads`
+ * gets the names of threads that the application has started, which a fork does
+ * not copy; empty if there are none. */
+void interp_freeze(text *threads);
+
+/* Around fork(); nothing without an interpreter. */
+void interp_before_fork(void);
+void interp_after_fork(bool in_child);
+
 /* What wsgi_server_load() imported for `spec`: its file, and which Python. */
 void interp_describe(FILE *out, const char *spec);
 

@@ -129,11 +129,38 @@ pidfile_take(pidfile *file, const char *path, text *error)
     return true;
 }
 
+/* The caller frees it; NULL when out of memory. */
+static char *
+current_name(const pidfile *file, const char *suffix)
+{
+    char *name = NULL;
+
+    if (asprintf(&name, "%s%s", file->path, suffix ? suffix : "") < 0)
+        return NULL;
+    return name;
+}
+
+void
+pidfile_rename(pidfile *file, const char *suffix)
+{
+    if (!file->path)
+        return;
+    char *from = current_name(file, file->suffix);
+    char *to = current_name(file, suffix);
+    if (from && to && read_number(from) == getpid() && rename(from, to) == 0)
+        file->suffix = suffix;
+    free(from);
+    free(to);
+}
+
 void
 pidfile_release(pidfile *file)
 {
-    if (file->path && read_number(file->path) == getpid())
-        unlink(file->path);
+    char *name = file->path ? current_name(file, file->suffix) : NULL;
+
+    if (name && read_number(name) == getpid())
+        unlink(name);
+    free(name);
     free(file->path);
-    file->path = NULL;
+    *file = (pidfile){ .path = NULL };
 }

@@ -90,13 +90,19 @@ handle(int number, void (*handler)(int))
 }
 
 void
-signals_watch_logs(errorlog *errors, logfile *access)
+signals_watch_logs_of_worker(errorlog *errors, logfile *access)
 {
     error_log = errors;
     access_file = access;
     handle(SIGUSR1, on_reopen);
-    handle(SIGHUP, on_reopen);
     handle(SIGPIPE, SIG_IGN);
+}
+
+void
+signals_watch_logs(errorlog *errors, logfile *access)
+{
+    signals_watch_logs_of_worker(errors, access);
+    handle(SIGHUP, on_reopen);
 }
 
 void

@@ -1,9 +1,11 @@
 /*
- * Signals, as gunicorn's users know them:
+ * Signals of a process that serves, as gunicorn's users know them; a supervisor
+ * has its own, see <wsgi/supervisor.h>:
  *
  *   TERM, INT   finish the requests under way, then end; again: end now
  *   QUIT        end now
  *   USR1, HUP   reopen the log files; HUP says that new code needs a restart
+ *               (not in a worker, where HUP is the supervisor's)
  *   PIPE        ignored: a client that left is no reason to end
  *
  * One stop signal more, after "now", ends the process itself.  TERM, INT and
@@ -19,6 +21,9 @@
 /* USR1, HUP and PIPE, from now on.  access is the access log's file or NULL;
  * both outlive the handlers. */
 void signals_watch_logs(errorlog *errors, logfile *access);
+
+/* The same in a worker: HUP is left as it is. */
+void signals_watch_logs_of_worker(errorlog *errors, logfile *access);
 
 /* TERM, INT and QUIT, which until then end the process as they always do. */
 void signals_watch_stop(wsgi_server *server);

@@ -134,6 +134,14 @@ WSGI_API int wsgi_server_bind_fd(wsgi_server *server, int fd);
 WSGI_API const char *wsgi_server_address(const wsgi_server *server,
                                          size_t index);
 
+/* Its socket, to be passed on to another process; the server's own, and -1 past
+ * the last. */
+WSGI_API int wsgi_server_socket(const wsgi_server *server, size_t index);
+
+/* Another process goes on with the sockets: the files of Unix sockets stay when
+ * this server closes. */
+WSGI_API void wsgi_server_leave_sockets(wsgi_server *server);
+
 /* Numbers are part of the ABI: never reused or renumbered.  Durations are
  * milliseconds and sizes bytes; 0 means no limit unless said otherwise.  The
  * default is in [brackets]; wsgi_option_next() tells the same to programs. */

@@ -22,6 +22,10 @@ typedef struct wsgi__loop wsgi__loop;
 /* Both directions are gone, or an error is pending.  Reported for every watched
  * fd, asked for or not; watching for it alone is allowed. */
 #define WSGI__HANGUP 4u
+/* Together with WSGI__READ alone, for a listening socket that other processes
+ * watch too: one of them is woken, not all.  A wake-up is lost if the one that
+ * it went to stops watching before it has looked: look once more then. */
+#define WSGI__SHARED 8u
 
 typedef struct wsgi__io wsgi__io;
 struct wsgi__io { /* embedded in its owner; zero-filled but for fd and ready */

@@ -26,7 +26,8 @@ to_epoll(unsigned want)
     /* EPOLLERR and EPOLLHUP are always reported.  EPOLLRDHUP is left out: it
      * is the half-closed client that still waits for its answer. */
     return (want & WSGI__READ ? EPOLLIN : 0u) |
-           (want & WSGI__WRITE ? EPOLLOUT : 0u);
+           (want & WSGI__WRITE ? EPOLLOUT : 0u) |
+           (want & WSGI__SHARED ? EPOLLEXCLUSIVE : 0u);
 }
 
 static unsigned
@@ -47,6 +48,11 @@ epoll_watch(wsgi__backend *backend, wsgi__io *io, unsigned want)
     if (io->want && to_epoll(io->want) == event.events)
         return WSGI_OK;
     int op = io->want ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    /* The kernel does not modify an exclusive one, nor make one so. */
+    if (io->want && (io->want | want) & WSGI__SHARED) {
+        epoll_ctl(self->fd, EPOLL_CTL_DEL, io->fd, NULL);
+        op = EPOLL_CTL_ADD;
+    }
     return epoll_ctl(self->fd, op, io->fd, &event) < 0 ? WSGI_ERR_SYSTEM
                                                        : WSGI_OK;
 }

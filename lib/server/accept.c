@@ -6,13 +6,18 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "server/worker_server.h"
 
-/* Connections accepted per event: with more waiting, the loop comes back. */
+/* Connections accepted per event: with more waiting, the loop comes back.  Of
+ * several workers each takes few, so that a burst is not all for the one that
+ * was woken first. */
 #define ACCEPTS_PER_EVENT 64
+#define ACCEPTS_AMONG_SIBLINGS 8
 
 /* Connections taken from one listener when the server stops: as many as a
- * backlog can hold. */
+ * backlog can hold; what others go on with, only if it woke nobody else. */
 #define LAST_ACCEPTS 65535
+#define LAST_AMONG_SIBLINGS 64
 
 /* How long accepting rests when the machine has no descriptor or memory for a
  * connection.  Trying on at once would spin: the listener stays readable. */
@@ -27,13 +32,14 @@ static void rest(wsgi_server *server);
 static void
 watch_all(wsgi_server *server, bool accepting)
 {
+    unsigned want = WSGI__READ | (server->worker ? WSGI__SHARED : 0);
     bool failed = false;
     if (server->accepting == accepting)
         return;
     server->accepting = accepting;
     for (size_t i = 0; i < server->n_listeners; i++) {
         wsgi__io *io = &server->listeners[i]->io;
-        if (wsgi__loop_watch(server->loop, io, accepting ? WSGI__READ : 0) < 0)
+        if (wsgi__loop_watch(server->loop, io, accepting ? want : 0) < 0)
             failed = true;
     }
     /* No connection would ever come to make another try. */
@@ -156,10 +162,20 @@ static void
 on_connection(wsgi__io *io, unsigned events)
 {
     wsgi__listener *listener = WSGI__OWNER(io, wsgi__listener, io);
+    wsgi_server *server = listener->owner;
+    int most = server->worker ? ACCEPTS_AMONG_SIBLINGS : ACCEPTS_PER_EVENT;
     (void)events;
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++)
-        if (!accept_one(listener->owner, listener))
+    for (int i = 0; i < most; i++)
+        if (!accept_one(server, listener))
             return;
+}
+
+/* A connection may have woken a sibling that was just about to pause. */
+void
+wsgi__accept_look(wsgi_server *server)
+{
+    for (size_t i = 0; server->accepting && i < server->n_listeners; i++)
+        on_connection(&server->listeners[i]->io, WSGI__READ);
 }
 
 void
@@ -179,8 +195,12 @@ on_pause_over(wsgi__timer *timer)
 void
 wsgi__accept_remaining(wsgi_server *server)
 {
+    int most = wsgi__worker_server_has_siblings(server) ? LAST_AMONG_SIBLINGS
+                                                        : LAST_ACCEPTS;
+
+    watch_all(server, false); /* or more could wake this one in vain */
     for (size_t i = 0; i < server->n_listeners; i++)
-        for (int n = 0; n < LAST_ACCEPTS; n++)
+        for (int n = 0; n < most; n++)
             if (!accept_one(server, server->listeners[i]))
                 break;
 }

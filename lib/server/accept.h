@@ -15,8 +15,12 @@ void wsgi__accept_init(wsgi_server *server);
  * SERVING.  To be called once a turn. */
 void wsgi__accept_regulate(wsgi_server *server);
 
+/* Looks for connections without having been woken, if it accepts. */
+void wsgi__accept_look(wsgi_server *server);
+
 /* Takes what the kernel has established already: those clients know nothing of
- * a stop. */
+ * a stop.  With siblings only what may have woken this server and nobody
+ * else. */
 void wsgi__accept_remaining(wsgi_server *server);
 
 /* Stops listening: from here on clients are refused by the kernel, and a load

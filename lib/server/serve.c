@@ -28,9 +28,7 @@ begin_drain(wsgi_server *server)
     server->health.ready = false;
     atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
     wsgi__conns_drain(&server->conns);
-    /* What the kernel queues is for those who go on. */
-    if (!wsgi__worker_server_has_siblings(server))
-        wsgi__accept_remaining(server);
+    wsgi__accept_remaining(server);
     wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);

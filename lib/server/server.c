@@ -262,6 +262,21 @@ wsgi_server_address(const wsgi_server *server, size_t index)
     return server->listeners[index]->text;
 }
 
+int
+wsgi_server_socket(const wsgi_server *server, size_t index)
+{
+    if (!server || index >= server->n_listeners)
+        return -1;
+    return server->listeners[index]->io.fd;
+}
+
+void
+wsgi_server_leave_sockets(wsgi_server *server)
+{
+    if (server)
+        server->bound_by = 0;
+}
+
 /* ---- The application ---------------------------------------------------- */
 
 int

@@ -5,6 +5,7 @@
 #include <wsgi/supervisor.h>
 
 #include "base/macros.h"
+#include "server/accept.h"
 #include "server/worker.h"
 
 /* How often the loop turns at least, as a sign of life. */
@@ -46,6 +47,7 @@ on_beat(wsgi__timer *timer)
 {
     wsgi_server *server = WSGI__OWNER(timer, wsgi_server, beat);
     wsgi__loop_arm(server->loop, timer, BEAT_MS);
+    wsgi__accept_look(server);
 }
 
 int

@@ -137,6 +137,13 @@ class Output:
         self._pipe.close()
 
 
+def children_of(pid):
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in children.read_text().split()]
+    return found
+
+
 Address = namedtuple("Address", "family target")
 
 
@@ -257,6 +264,16 @@ class Server:
     def kill(self, number):
         os.kill(self.pid, number)
 
+    def worker_pids(self):
+        """The processes that serve: the workers, or itself without any."""
+        return children_of(self.pid) or [self.pid]
+
+    @property
+    def worker_pid(self):
+        """The one process that serves."""
+        (pid,) = self.worker_pids()
+        return pid
+
     def wait(self, timeout=STOP_TIMEOUT):
         """Waits for its end; the exit code."""
         self.stopped = True
@@ -304,8 +321,7 @@ class Server:
     def _processes(self):
         found = [self.pid]
         for pid in found:
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in children.read_text().split()]
+            found += children_of(pid)
         return found
 
     def _status(self, field):

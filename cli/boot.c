@@ -1,0 +1,190 @@
+#include "boot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "signals.h"
+#include "trace.h"
+#include "upgrade.h"
+
+/* The library's message begins with the name; here it is an option. */
+static int
+fail_value(program *self, const char *name)
+{
+    const char *error = wsgi_server_error(self->server);
+    bool named = strncmp(error, name, strlen(name)) == 0;
+    char why[PROGRAM_MESSAGE];
+
+    snprintf(why, sizeof(why), "%s%s", named ? "--" : "", error);
+    return program_fail(self, WRONG_USAGE, why);
+}
+
+/* Platforms that set WEB_CONCURRENCY know how much memory there is. */
+static int
+choose_workers(program *self)
+{
+    const char *asked = self->options.workers;
+    const char *given = getenv("WEB_CONCURRENCY");
+    char why[PROGRAM_MESSAGE];
+
+    self->workers = 1;
+    if (!asked)
+        asked = given && *given ? given : "1";
+    if (args_read_workers(asked, &self->workers))
+        return DONE;
+    snprintf(why, sizeof(why),
+             "WEB_CONCURRENCY is \"%.80s\" in the environment: set it to a "
+             "number from 0 to 256 or to auto, or unset it",
+             asked);
+    return program_fail(self, WRONG_USAGE, why);
+}
+
+/* Before what the user has said about it, which then counts. */
+static int
+set_multiprocess(program *self)
+{
+    if (wsgi_server_set_int(self->server, WSGI_OPT_MULTIPROCESS,
+                            self->workers > 1) < 0)
+        return program_fail_server(self, CANNOT_BOOT);
+    return DONE;
+}
+
+int
+boot_check_values(program *self)
+{
+    const args *options = &self->options;
+    const char *format = options->access_logformat;
+    char why[PROGRAM_MESSAGE];
+    text error;
+
+    int code = choose_workers(self);
+    if (code == DONE)
+        code = set_multiprocess(self);
+    if (code)
+        return code;
+    for (size_t i = 0; i < options->names.n; i++)
+        if (wsgi_server_set_text(self->server, options->names.items[i],
+                                 options->values.items[i]) < 0)
+            return fail_value(self, options->names.items[i]);
+    if (wsgi_server_set_app(self->server, options->app) < 0)
+        return program_fail_server(self, WRONG_USAGE);
+
+    text_init(&error, why, sizeof(why));
+    text_puts(&error, "--access-logformat: ");
+    if (!accesslog_compile(&self->access, format ? format : ACCESSLOG_DEFAULT,
+                           &error))
+        return program_fail(self, WRONG_USAGE, why);
+    return DONE;
+}
+
+/* Every relative name that comes after is meant from the
+ * new directory. */
+int
+boot_enter_surroundings(program *self)
+{
+    const args_list *env = &self->options.env;
+
+    for (size_t i = 0; i < env->n; i++) {
+        char *name = strndup(env->items[i], strcspn(env->items[i], "="));
+        bool set =
+            name && setenv(name, strchr(env->items[i], '=') + 1, 1) == 0;
+        free(name);
+        if (!set)
+            return program_fail_errno(self, "--env", env->items[i]);
+    }
+    if (self->options.chdir && chdir(self->options.chdir) < 0)
+        return program_fail_errno(self, "--chdir", self->options.chdir);
+    return DONE;
+}
+
+int
+boot_open_logs(program *self)
+{
+    const args *options = &self->options;
+    const char *errors = options->error_logfile;
+    const char *access = options->access_logfile;
+
+    if (errors && !logfile_open(&self->errors.file, errors, STDERR_FILENO))
+        return program_fail_errno(self, "--error-logfile", errors);
+    if (access && !logfile_open(&self->access.file, access, STDOUT_FILENO))
+        return program_fail_errno(self, "--access-logfile", access);
+    if (options->action == ARGS_SERVE)
+        signals_watch_logs(&self->errors, access ? &self->access.file : NULL);
+    wsgi_server_set_log(self->server, self->errors.level, errorlog_write,
+                        &self->errors);
+    if (access)
+        wsgi_server_set_access_log(self->server, accesslog_write,
+                                   &self->access);
+    if (options->trace)
+        wsgi_server_set_trace(self->server, trace_write, stderr);
+    return DONE;
+}
+
+/* `origin` says where the address comes from. */
+static int
+bind_one(program *self, const char *address, const char *origin)
+{
+    int status = wsgi_server_bind(self->server, address);
+    char why[PROGRAM_MESSAGE];
+
+    if (status >= 0)
+        return DONE;
+    snprintf(why, sizeof(why), "%s%s", origin,
+             wsgi_server_error(self->server));
+    return program_fail(
+        self,
+        status == WSGI_ERR_INVALID || status == WSGI_ERR_ADDRESS ? WRONG_USAGE
+                                                                 : CANNOT_BOOT,
+        why);
+}
+
+/* Platforms that set PORT look from outside. */
+static int
+bind_default(program *self)
+{
+    const char *port = getenv("PORT");
+    char address[64], why[PROGRAM_MESSAGE];
+
+    if (!port || !*port)
+        return bind_one(self, "127.0.0.1:8888", "");
+    if (strlen(port) > 5 || port[strspn(port, "0123456789")]) {
+        snprintf(why, sizeof(why),
+                 "PORT is \"%.80s\" in the environment: set it to a number "
+                 "from 0 to 65535, or unset it",
+                 port);
+        return program_fail(self, WRONG_USAGE, why);
+    }
+    snprintf(address, sizeof(address), "0.0.0.0:%s", port);
+    return bind_one(self, address, "PORT in the environment: ");
+}
+
+int
+boot_bind(program *self)
+{
+    const args_list *binds = &self->options.binds;
+
+    if (upgrade_is_successor())
+        return upgrade_take_sockets(self);
+    for (size_t i = 0; i < binds->n; i++) {
+        int code = bind_one(self, binds->items[i], "--bind ");
+        if (code)
+            return code;
+    }
+    return binds->n ? DONE : bind_default(self);
+}
+
+int
+boot_take_pidfile(program *self)
+{
+    char why[PROGRAM_MESSAGE];
+    text error;
+
+    text_init(&error, why, sizeof(why));
+    if (self->options.pid &&
+        !pidfile_take(&self->pid, self->options.pid, &error))
+        return program_fail(self, CANNOT_BOOT, why);
+    return DONE;
+}

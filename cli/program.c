@@ -1,0 +1,57 @@
+#include "program.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "banner.h"
+#include "interp.h"
+#include "path.h"
+
+int
+program_fail(program *self, int code, const char *why)
+{
+    if (!self->served)
+        fprintf(stderr, "wsgid: %s\n", why);
+    if (self->served || self->errors.file.path)
+        errorlog_write(&self->errors, WSGI_LOG_ERROR, why);
+    return code;
+}
+
+int
+program_fail_errno(program *self, const char *option, const char *value)
+{
+    char why[PROGRAM_MESSAGE];
+
+    snprintf(why, sizeof(why), "%s \"%s\": %s%s", option, value,
+             strerror(errno), path_remedy(errno));
+    return program_fail(self, CANNOT_BOOT, why);
+}
+
+int
+program_fail_server(program *self, int code)
+{
+    return program_fail(self, code, wsgi_server_error(self->server));
+}
+
+void
+program_greet(program *self)
+{
+    char line[PROGRAM_MESSAGE];
+    const char *address;
+    text out;
+
+    text_init(&out, line, sizeof(line));
+    text_puts(&out, "Serving ");
+    text_puts(&out, self->options.app);
+    for (size_t i = 0; (address = wsgi_server_address(self->server, i)); i++) {
+        text_puts(&out, i ? ", " : " at ");
+        banner_url(&out, address);
+    }
+    errorlog_printf(&self->errors, WSGI_LOG_INFO,
+                    "%s with wsgid %s, Python %s (pid %ld)", line,
+                    WSGI_VERSION, interp_version(), (long)getpid());
+    if (!self->errors.file.path && isatty(STDERR_FILENO))
+        errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
+}

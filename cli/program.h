@@ -1,0 +1,56 @@
+/*
+ * What one run of wsgid has: options, logs, the server, and how it fails.
+ *
+ * The supervisor and its workers are copies of each other up to the fork.
+ */
+#ifndef WSGID_PROGRAM_H
+#define WSGID_PROGRAM_H
+
+#include <wsgi/supervisor.h>
+#include <wsgi/wsgi.h>
+
+#include "accesslog.h"
+#include "args.h"
+#include "errorlog.h"
+#include "pidfile.h"
+
+#define PROGRAM_MESSAGE 4096
+
+/* Exit codes. */
+enum {
+    DONE = 0,
+    WRONG_OUTPUT = 1, /* stdout cannot be written */
+    WRONG_USAGE = 2,  /* the command line is wrong */
+    CANNOT_BOOT = 3,  /* an address, a file or Python is not to be had */
+    CANNOT_IMPORT = 4 /* the application cannot be imported */
+};
+
+typedef struct program {
+    args options;
+    char *const *argv;
+    char *folder;     /* where it was started */
+    unsigned workers; /* 0: without a supervisor */
+    wsgi_server *server;
+    wsgi_supervisor *supervisor;
+    errorlog errors;
+    accesslog access;
+    pidfile pid;
+    long successor; /* the process of an upgrade; 0: none */
+    bool python;    /* was started, and is to be ended */
+    bool served;    /* the start has been announced */
+} program;
+
+/* Says why on stderr, and in the error log too where that is a file; once it has
+ * served, in the log alone.  Returns code. */
+int program_fail(program *self, int code, const char *why);
+
+/* The same with errno and what to do about it. */
+int program_fail_errno(program *self, const char *option, const char *value);
+
+/* The same with the text of the server. */
+int program_fail_server(program *self, int code);
+
+/* One line that says what is served, and where. */
+void program_greet(program *self);
+
+#endif

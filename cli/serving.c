@@ -1,0 +1,73 @@
+#include "serving.h"
+
+#include "interp.h"
+#include "signals.h"
+
+int
+serving_load(program *self)
+{
+    char why[PROGRAM_MESSAGE];
+    text error;
+
+    text_init(&error, why, sizeof(why));
+    if (!interp_start(&self->options, self->argv, &error))
+        return program_fail(self, CANNOT_BOOT, why);
+    self->python = true;
+    int status = wsgi_server_load(self->server);
+    if (status == WSGI_ERR_INVALID)
+        return program_fail_server(self, WRONG_USAGE);
+    if (status == WSGI_ERR_NOMEM || status == WSGI_ERR_PYTHON)
+        return program_fail_server(self, CANNOT_BOOT);
+    return status < 0 ? program_fail_server(self, CANNOT_IMPORT) : DONE;
+}
+
+static int
+serve(program *self)
+{
+    interp_watch_crashes(self->errors.file.fd);
+    if (wsgi_server_serve(self->server) < 0)
+        return program_fail_server(self, CANNOT_BOOT);
+    return DONE;
+}
+
+int
+serving_alone(program *self)
+{
+    program_greet(self);
+    self->served = true;
+    return serve(self);
+}
+
+/* The access log may have been renamed since the supervisor opened it. */
+static void
+take_logs(program *self)
+{
+    bool access = self->options.access_logfile != NULL;
+
+    if (access)
+        logfile_reopen(&self->access.file);
+    signals_watch_logs_of_worker(&self->errors,
+                                 access ? &self->access.file : NULL);
+}
+
+/* Python ends as the python command does: atexit callbacks run, and what was
+ * printed is flushed. */
+int
+serving_as_worker(wsgi_worker *worker, void *user)
+{
+    program *self = user;
+
+    interp_after_fork(true);
+    take_logs(self);
+    int code = DONE;
+    if (wsgi_server_set_worker(self->server, worker) < 0)
+        code = program_fail_server(self, CANNOT_BOOT);
+    if (code == DONE && !self->python)
+        code = serving_load(self);
+    if (code == DONE)
+        code = serve(self);
+    wsgi_server_free(self->server);
+    if (self->python)
+        interp_stop();
+    return code;
+}

@@ -1,0 +1,169 @@
+#include "supervise.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "interp.h"
+#include "serving.h"
+#include "upgrade.h"
+
+/* A worker closes what does not finish by itself; only if it fails to is it
+ * killed. */
+#define MERCY_MS 2000
+
+#define HEARTBEAT_MS 30000
+
+/* ---- Events ------------------------------------------------------------- */
+
+static void
+announce(program *self)
+{
+    program_greet(self);
+    self->served = true;
+}
+
+/* The workers have copies, which they close when they have emptied the
+ * queue. */
+static void
+close_sockets(program *self)
+{
+    if (self->successor)
+        wsgi_server_leave_sockets(self->server);
+    wsgi_server_free(self->server);
+    self->server = NULL;
+}
+
+static void
+on_event(void *user, wsgi_supervisor_event event)
+{
+    program *self = user;
+
+    switch (event) {
+    case WSGI_SUPERVISOR_READY:
+        announce(self);
+        break;
+    case WSGI_SUPERVISOR_RELOADING:
+    case WSGI_SUPERVISOR_REOPEN:
+        /* The access log is for workers to open. */
+        logfile_reopen(&self->errors.file);
+        break;
+    case WSGI_SUPERVISOR_RELOADED:
+    case WSGI_SUPERVISOR_RELOAD_FAILED:
+        break;
+    case WSGI_SUPERVISOR_STOPPING:
+        close_sockets(self);
+        break;
+    case WSGI_SUPERVISOR_UPGRADE:
+        upgrade_start(self);
+        break;
+    case WSGI_SUPERVISOR_BEFORE_FORK:
+        interp_before_fork();
+        break;
+    case WSGI_SUPERVISOR_AFTER_FORK:
+        interp_after_fork(false);
+        break;
+    case WSGI_SUPERVISOR_TICK:
+    case WSGI_SUPERVISOR_CHANGED:
+        upgrade_check(self);
+        break;
+    }
+}
+
+/* ---- Before the workers ------------------------------------------------- */
+
+/* In the parent: every worker then has it, without importing it once more. */
+static int
+preload(program *self)
+{
+    char names[PROGRAM_MESSAGE];
+    text threads;
+
+    if (!self->options.preload)
+        return DONE;
+    int code = serving_load(self);
+    if (code)
+        return code;
+    text_init(&threads, names, sizeof(names));
+    interp_freeze(&threads);
+    if (threads.len)
+        errorlog_printf(&self->errors, WSGI_LOG_WARNING,
+                        "--preload: the application has started threads (%s), "
+                        "which the workers do not have: start them after the "
+                        "fork, or do without --preload",
+                        names);
+    return DONE;
+}
+
+static int64_t
+longest_drain(const program *self)
+{
+    int64_t grace = args_number(&self->options, "graceful-timeout");
+
+    return grace ? grace + MERCY_MS : 0;
+}
+
+static int64_t
+longest_silence(const program *self)
+{
+    int64_t given = self->options.heartbeat_timeout;
+
+    return given >= 0 ? given : HEARTBEAT_MS;
+}
+
+static int
+configure(program *self)
+{
+    const struct {
+        wsgi_supervisor_option option;
+        int64_t value;
+    } settings[] = {
+        { WSGI_SUPERVISOR_WORKERS, self->workers },
+        { WSGI_SUPERVISOR_GRACEFUL_TIMEOUT, longest_drain(self) },
+        { WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT, longest_silence(self) },
+        { WSGI_SUPERVISOR_PRELOADED, self->options.preload },
+    };
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+        if (wsgi_supervisor_set_int(self->supervisor, settings[i].option,
+                                    settings[i].value) < 0)
+            return program_fail(self, CANNOT_BOOT,
+                                wsgi_supervisor_error(self->supervisor));
+    wsgi_supervisor_set_log(self->supervisor, self->errors.level,
+                            errorlog_write, &self->errors);
+    wsgi_supervisor_set_event(self->supervisor, on_event, self);
+    return DONE;
+}
+
+/* A worker that could not start has said why, once for all. */
+static int
+boot_failure(program *self)
+{
+    int status = wsgi_supervisor_boot_status(self->supervisor);
+
+    if (status == WRONG_USAGE || status == CANNOT_BOOT ||
+        status == CANNOT_IMPORT)
+        return status;
+    return program_fail(self, CANNOT_BOOT,
+                        wsgi_supervisor_error(self->supervisor));
+}
+
+int
+supervise(program *self)
+{
+    self->supervisor = wsgi_supervisor_new();
+    if (!self->supervisor)
+        return program_fail(self, CANNOT_BOOT, "out of memory");
+    int code = configure(self);
+    if (code == DONE)
+        code = preload(self);
+    if (code)
+        return code;
+    int status =
+        wsgi_supervisor_run(self->supervisor, serving_as_worker, self);
+    if (status == WSGI_ERR_WORKER)
+        return boot_failure(self);
+    if (status < 0)
+        return program_fail(self, CANNOT_BOOT,
+                            wsgi_supervisor_error(self->supervisor));
+    return DONE;
+}

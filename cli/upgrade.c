@@ -1,0 +1,130 @@
+#include "upgrade.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VARIABLE "WSGID_FDS"
+#define NO_EXEC 127 /* as the shell has it */
+
+/* ---- The new one -------------------------------------------------------- */
+
+bool
+upgrade_is_successor(void)
+{
+    return getenv(VARIABLE) != NULL;
+}
+
+static int
+refuse(program *self, const char *why)
+{
+    char message[PROGRAM_MESSAGE];
+
+    snprintf(message, sizeof(message),
+             VARIABLE " is \"%.200s\" in the environment: %s",
+             getenv(VARIABLE), why);
+    return program_fail(self, CANNOT_BOOT, message);
+}
+
+/* "5,6" */
+int
+upgrade_take_sockets(program *self)
+{
+    const char *at = getenv(VARIABLE);
+
+    while (*at) {
+        char *end;
+        long fd = strtol(at, &end, 10);
+        if (!isdigit((unsigned char)*at) || (*end && *end != ',') ||
+            fd > 1000000)
+            return refuse(self, "it is for wsgid itself; unset it");
+        if (wsgi_server_bind_fd(self->server, (int)fd) < 0)
+            return refuse(self, wsgi_server_error(self->server));
+        at = *end ? end + 1 : end;
+    }
+    /* Not for programs that the application starts. */
+    unsetenv(VARIABLE);
+    return DONE;
+}
+
+/* ---- The old one -------------------------------------------------------- */
+
+/* In the child: descriptors are inherited, and named. */
+static bool
+hand_over(program *self)
+{
+    char list[1024];
+    int fd;
+    text out;
+
+    text_init(&out, list, sizeof(list));
+    for (size_t i = 0; (fd = wsgi_server_socket(self->server, i)) >= 0; i++) {
+        text_puts(&out, i ? "," : "");
+        text_number(&out, (uint64_t)fd, 1);
+        if (fcntl(fd, F_SETFD, 0) < 0)
+            return false;
+    }
+    return !out.cut && setenv(VARIABLE, list, 1) == 0;
+}
+
+/* Relative names on the command line are meant from where that was given. */
+static _Noreturn void
+become_successor(program *self)
+{
+    if (hand_over(self) && (!self->folder || chdir(self->folder) == 0))
+        execvp(self->argv[0], self->argv);
+    errorlog_printf(&self->errors, WSGI_LOG_ERROR,
+                    "SIGUSR2: cannot start %s: %s", self->argv[0],
+                    strerror(errno));
+    _exit(NO_EXEC);
+}
+
+static bool
+is_running(const program *self)
+{
+    return self->successor && kill((pid_t)self->successor, 0) == 0;
+}
+
+void
+upgrade_start(program *self)
+{
+    if (is_running(self)) {
+        errorlog_printf(&self->errors, WSGI_LOG_WARNING,
+                        "SIGUSR2: a successor (pid %ld) is running already; "
+                        "stop one of the two first",
+                        self->successor);
+        return;
+    }
+    pidfile_rename(&self->pid, ".oldbin");
+    pid_t child = fork();
+    if (child == 0)
+        become_successor(self);
+    if (child < 0) {
+        errorlog_printf(&self->errors, WSGI_LOG_ERROR,
+                        "SIGUSR2: cannot fork: %s", strerror(errno));
+        pidfile_rename(&self->pid, "");
+        return;
+    }
+    self->successor = child;
+    wsgi_supervisor_adopt(self->supervisor, child, "the successor");
+    errorlog_printf(&self->errors, WSGI_LOG_INFO,
+                    "SIGUSR2: starting %s anew (pid %ld); this one serves on "
+                    "until it is stopped",
+                    self->argv[0], self->successor);
+}
+
+void
+upgrade_check(program *self)
+{
+    if (!self->successor || is_running(self))
+        return;
+    self->successor = 0;
+    pidfile_rename(&self->pid, "");
+    errorlog_write(&self->errors, WSGI_LOG_WARNING,
+                   "the successor has ended; this one serves on");
+}

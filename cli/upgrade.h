@@ -1,0 +1,26 @@
+/*
+ * A new wsgid in place of a running one, without closing a socket (USR2).
+ *
+ * The running one starts its own command line anew, as a child that inherits the
+ * listening sockets; WSGID_FDS in the environment names them.  Both serve until
+ * the old one is told to stop.  The pid file of the old one gets the suffix
+ * ".oldbin" meanwhile.
+ */
+#ifndef WSGID_UPGRADE_H
+#define WSGID_UPGRADE_H
+
+#include "program.h"
+
+/* Whether this process is the new one. */
+bool upgrade_is_successor(void);
+
+/* Instead of binding: listens on what was inherited.  DONE or an exit code. */
+int upgrade_take_sockets(program *self);
+
+/* Starts the new one; when that fails, it is said and all stays as it was. */
+void upgrade_start(program *self);
+
+/* To be called now and then: notices that the new one has ended early. */
+void upgrade_check(program *self);
+
+#endif

@@ -11,7 +11,10 @@
 
 #include "accesslog.h"
 #include "args.h"
+#include "detach.h"
 #include "errorlog.h"
+#include "identity.h"
+#include "notify.h"
 #include "pidfile.h"
 
 #define PROGRAM_MESSAGE 4096
@@ -35,6 +38,9 @@ typedef struct program {
     errorlog errors;
     accesslog access;
     pidfile pid;
+    detach terminal;
+    identity who;
+    notify manager;
     long successor; /* the process of an upgrade; 0: none */
     bool python;    /* was started, and is to be ended */
     bool served;    /* the start has been announced */
@@ -50,7 +56,10 @@ int program_fail_errno(program *self, const char *option, const char *value);
 /* The same with the text of the server. */
 int program_fail_server(program *self, int code);
 
-/* One line that says what is served, and where. */
+/* Where those who watch it ask; NULL: nowhere. */
+const char *program_monitor_address(const program *self, wsgi_monitor what);
+
+/* Says what is served, and where. */
 void program_greet(program *self);
 
 #endif

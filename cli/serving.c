@@ -35,7 +35,16 @@ serving_alone(program *self)
 {
     program_greet(self);
     self->served = true;
-    return serve(self);
+    if (self->manager.watchdog_us > 0)
+        errorlog_write(&self->errors, WSGI_LOG_WARNING,
+                       "the service manager waits for signs of life "
+                       "(WatchdogSec=), which the supervisor gives: do not "
+                       "set --workers 0");
+    detach_ready(&self->terminal);
+    notify_ready(&self->manager);
+    int code = serve(self);
+    notify_stopping(&self->manager);
+    return code;
 }
 
 /* The access log may have been renamed since the supervisor opened it. */
@@ -58,12 +67,14 @@ serving_as_worker(wsgi_worker *worker, void *user)
     program *self = user;
 
     interp_after_fork(true);
+    notify_forget();
     take_logs(self);
     int code = DONE;
     if (wsgi_server_set_worker(self->server, worker) < 0)
         code = program_fail_server(self, CANNOT_BOOT);
     if (code == DONE && !self->python)
         code = serving_load(self);
+    detach_worker(&self->terminal);
     if (code == DONE)
         code = serve(self);
     wsgi_server_free(self->server);

@@ -277,7 +277,7 @@ wsgi__monitors_start(wsgi__monitors *monitors, wsgi__loop *loop,
 
     for (int i = 0; i < WSGI__N_MONITORS && status == WSGI_OK; i++) {
         monitor *self = monitors->of[i];
-        if (!self)
+        if (!self || self->loop)
             continue;
         self->report = report;
         self->owner = owner;

@@ -40,7 +40,7 @@ int wsgi__monitors_bind(wsgi__monitors *monitors, wsgi_monitor what,
 const char *wsgi__monitors_address(const wsgi__monitors *monitors,
                                    wsgi_monitor what);
 
-/* Answers from now on.  loop, log and owner outlive it.  WSGI_ERR_NOMEM,
+/* Those that do not yet answer do from now on.  loop, log and owner outlive it.  WSGI_ERR_NOMEM,
  * WSGI_ERR_SYSTEM. */
 int wsgi__monitors_start(wsgi__monitors *monitors, wsgi__loop *loop,
                          const wsgi__log *log, wsgi__monitor_report report,

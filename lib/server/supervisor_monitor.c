@@ -10,7 +10,18 @@ wsgi_supervisor_bind_monitor(wsgi_supervisor *self, wsgi_monitor what,
 {
     if (!self)
         return WSGI_ERR_NOMEM;
-    return wsgi__monitors_bind(&self->monitors, what, address, &self->error);
+    int status =
+        wsgi__monitors_bind(&self->monitors, what, address, &self->error);
+    if (status == WSGI_OK && self->board) /* it runs */
+        status = wsgi__supervisor_start_monitors(self);
+    return status;
+}
+
+void
+wsgi_supervisor_close_monitors(wsgi_supervisor *self)
+{
+    if (self)
+        wsgi__monitors_close(&self->monitors);
 }
 
 const char *

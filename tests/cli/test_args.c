@@ -37,6 +37,11 @@ describe(const args *a, char *out, size_t size)
         { "format", a->access_logformat },
         { "errors", a->error_logfile },
         { "pid", a->pid },
+        { "user", a->user },
+        { "group", a->group },
+        { "name", a->name },
+        { "metrics", a->metrics_bind },
+        { "control", a->control_socket },
     };
 
     fprintf(to, "%s", a->app ? a->app : "(none)");
@@ -53,8 +58,12 @@ describe(const args *a, char *out, size_t size)
             fprintf(to, " %s=%s", strings[i].name, strings[i].value);
     if (a->log_level != WSGI_LOG_INFO)
         fprintf(to, " level=%d", (int)a->log_level);
+    if (a->umask >= 0)
+        fprintf(to, " umask=%o", (unsigned)a->umask);
     if (a->trace)
         fprintf(to, " trace");
+    if (a->daemon)
+        fprintf(to, " daemon");
     fclose(to);
 }
 
@@ -85,6 +94,15 @@ Test(args, accepted)
         { { "--trace", "m" }, "m trace" },
         { { "--trace=yes", "m" }, "m trace" },
         { { "--trace", "--no-trace", "m" }, "m" },
+        { { "-D", "-u", "www", "-g33", "-m", "027", "-n", "shop", "m" },
+          "m user=www group=33 name=shop umask=27 daemon" },
+        { { "--umask=0", "--daemon", "--no-daemon", "m" }, "m umask=0" },
+        { { "--metrics-bind", ":9100", "--control-socket=x", "m" },
+          "m metrics=:9100 control=x" },
+        { { "status", "--control-socket", "x" }, "(none) action=4 control=x" },
+        { { "status", "--help" }, "(none) action=2" },
+        { { "--", "status" }, "status" },
+        { { "-b", "x", "status" }, "status bind=x" },
         { { "--check-app", "m" }, "m action=1" },
         { { "--check-app", "--no-check-app", "m" }, "m" },
         /* The library's own, by name, alias and negation. */
@@ -157,6 +175,11 @@ Test(args, refused)
           "--log-level is debug, info, warning, error or critical, not "
           "\"loud\"" },
         { { "--=x", "m" }, "unknown option --" },
+        { { "--umask", "8", "m" },
+          "--umask cannot be \"8\": expected permissions in octal from 0" },
+        { { "status" }, "wsgid status needs --control-socket PATH" },
+        { { "status", "--control-socket", "x", "m" },
+          "takes no application; there is \"m\"" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

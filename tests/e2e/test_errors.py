@@ -178,7 +178,8 @@ class Terminal:
             raise AssertionError(f"$ {line}\ngoes on; it printed\n{text}") from None
         assert not SANITIZER_REPORT.search(text), text
         if text.startswith("wsgid: "):
-            assert process.returncode in (2, 3, 4), (process.returncode, text)
+            codes = (1, 2) if line.startswith("wsgid status") else (2, 3, 4)
+            assert process.returncode in codes, (process.returncode, text)
         # A page cannot show a last line without its end.
         return self.plain(text + "\n" if text and text[-1] != "\n" else text)
 

@@ -1,7 +1,22 @@
 """Operating wsgid: health, metrics, status."""
 
+import os
+import re
+import signal
+import socket
+import subprocess
+
 import pytest
-from harness import request, responses, run_wsgid, wait_for
+from harness import (
+    TIMEOUT,
+    WSGID,
+    curl,
+    environment,
+    request,
+    responses,
+    run_wsgid,
+    wait_for,
+)
 
 # ---- The health path -------------------------------------------------------
 
@@ -39,3 +54,160 @@ def test_wrong_health_path(value):
     done = run_wsgid("--health-path", value, "lifecycle:app")
     assert done.returncode == 2
     assert f'wsgid: --health-path cannot be "{value}": expected nothing or a path' in done.stderr
+
+
+# ---- Metrics ---------------------------------------------------------------
+
+
+def metrics_of(server):
+    """Of the address in its log, as Prometheus reads them."""
+    parser = pytest.importorskip("prometheus_client.parser")
+    url = server.wait_log(r"Metrics at (http://\S+)")[1]
+    families = parser.text_string_to_metric_families(curl(url).decode())
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_metrics(serve, workers):
+    server = serve("lifecycle:app", "--workers", workers, "--metrics-bind", "127.0.0.1:0")
+    ready = workers or 1
+    wait_for(
+        lambda: metrics_of(server)["wsgi_workers", "ready"] == ready, "the workers to be ready"
+    )
+    found = metrics_of(server)
+    buckets = [value for key, value in found.items() if key[0].endswith("duration_seconds_bucket")]
+    assert buckets == sorted(buckets) and len(buckets) == 16
+    assert ("wsgi_worker_restarts_total", "signal") in found or not workers
+    for name in ["threads", "connections", "requests_queued", "sent_bytes_total"]:
+        assert ("wsgi_" + name,) in found
+
+
+def test_health_of_the_supervisor(serve):
+    server = serve("lifecycle:app", "--workers", "1", "--metrics-bind", "127.0.0.1:0")
+    url = server.wait_log(r"Metrics at (http://\S+)/metrics")[1]
+    assert curl(url + "/health") == b"ready\n"
+    assert curl(url + "/health/live") == b"live\n"
+    assert b"404" in curl("-i", url + "/status").splitlines()[0]
+
+
+def test_a_dead_worker_is_counted_by_cause(serve):
+    server = serve("lifecycle:app", "--workers", "1", "--metrics-bind", "127.0.0.1:0")
+    worker = int(re.search(rb'"pid": (\d+)', server.ask(path="/process").body)[1])
+    os.kill(worker, signal.SIGKILL)
+    wait_for(
+        lambda: metrics_of(server)["wsgi_worker_restarts_total", "signal"] == 1,
+        "the restart to be counted",
+    )
+    server.wait_log("was killed by SIGKILL")
+    wait_for(
+        lambda: metrics_of(server)["wsgi_workers", "ready"] == 1, "another worker to be ready"
+    )
+
+
+@pytest.mark.parametrize(
+    "option, value, code, message",
+    [
+        ("--metrics-bind", "nonsense", 2, "--metrics-bind "),
+        ("--metrics-bind", "203.0.113.1:9100", 3, "--metrics-bind "),
+        ("--control-socket", "/no/such/folder/socket", 3, "--control-socket "),
+    ],
+)
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_wrong_monitor(option, value, code, message, workers):
+    done = run_wsgid("-w", workers, "--bind", "127.0.0.1:0", option, value, "lifecycle:app")
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("wsgid: " + message)
+    assert value in done.stderr
+
+
+# ---- wsgid status ----------------------------------------------------------
+
+
+def status(path, code=0):
+    done = run_wsgid("status", "--control-socket", path)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_status(serve, tmp_path, workers):
+    path = tmp_path / "control"
+    server = serve("lifecycle:app", "--workers", workers, "--control-socket", path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    n = workers or 1
+    text = wait_for(
+        lambda: (found := status(path)).count(" ready ") == n and found, "the workers to be ready"
+    )
+    assert re.match(rf"libwsgi \S+ \(pid {server.pid}\): workers {n}, connections ", text)
+    rows = re.findall(r"^ +(\d+) +(\d+)  ready ", text, re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, n + 1))
+    pid = int(re.search(rb'"pid": (\d+)', server.ask(path="/process").body)[1])
+    assert pid in [int(pid) for _, pid in rows]
+    assert curl("--unix-socket", path, "http://x/status").decode().startswith("libwsgi ")
+    server.stop()
+    assert not path.exists()
+
+
+def test_status_of_nobody(tmp_path):
+    path = tmp_path / "control"
+    expected = f'wsgid: --control-socket "{path}": no server listens there; start wsgid with the '
+    assert status(path, 1).startswith(expected)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert status(path, 1).startswith(expected)
+
+
+def test_status_of_somebody_else(tmp_path):
+    path = tmp_path / "control"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        process = subprocess.Popen(
+            [WSGID, "status", "--control-socket", str(path)],
+            env=environment(), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        conn, _ = other.accept()
+        conn.recv(100)
+        conn.sendall(b"220 mail.example ESMTP\r\n")
+        conn.close()
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1 and "is no wsgid, or another version" in errors
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ([], "wsgid status needs --control-socket PATH"),
+        (["--control-socket", "x", "m:app"], 'takes no application; there is "m:app"'),
+    ],
+)
+def test_wrong_status(words, message):
+    done = run_wsgid("status", *words)
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_upgrade_hands_the_addresses_over(serve, tmp_path):
+    path = tmp_path / "control"
+    server = serve("lifecycle:app", "--control-socket", path, "--pid", tmp_path / "pid")
+    server.kill(signal.SIGUSR2)
+
+    def successor():
+        found = re.match(r"libwsgi \S+ \(pid (\d+)\)", status_or_nothing(path))
+        return found and int(found[1]) != server.pid and int(found[1])
+
+    new = wait_for(successor, "the successor to answer")
+    server.kill(signal.SIGTERM)
+    wait_for(lambda: not server.is_alive(), "the old one to end")
+    assert successor() == new
+    # It writes to the same stderr, whose end is waited for.
+    os.kill(new, signal.SIGTERM)
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+def status_or_nothing(path):
+    return run_wsgid("status", "--control-socket", path).stdout

@@ -156,7 +156,7 @@ class Terminal:
 
     def run(self, line):
         """What it prints."""
-        bind = "" if re.search(r"PORT=|--bind|-b ", line) else f"--bind 127.0.0.1:{self.port}"
+        bind = "" if re.search(r"PORT=|LISTEN_FDS=|--bind|-b ", line) else f"--bind 127.0.0.1:{self.port}"
         self.program("wsgid", f"{unprivileged() or ''} {self.real} {bind}")
         process = subprocess.Popen(
             ["/bin/sh", "-c", "\n".join([*self.lasting, line.replace(PORT, self.port)])],

@@ -441,13 +441,15 @@ report(wsgi_supervisor *self, size_t place, int status)
         .out_of_memory = was_killed_for_memory(self),
     };
     wsgi__cause_text(&death, text, sizeof(text));
-    wsgi__log_write(&self->log,
-                    wsgi__cause_is_expected(&death) ? WSGI_LOG_DEBUG
-                                                    : WSGI_LOG_ERROR,
-                    text);
+    /* That is the end, and the program's to tell. */
     if (!self->ever_ready && process->told == WSGI__TOLD_NOTHING)
         wsgi__supervisor_fail(self, WSGI_ERR_WORKER, "%s before it was ready",
                               text);
+    else
+        wsgi__log_write(&self->log,
+                        wsgi__cause_is_expected(&death) ? WSGI_LOG_DEBUG
+                                                        : WSGI_LOG_ERROR,
+                        text);
 }
 
 /* The next one waits, the longer the more have died soon after their start. */

@@ -25,7 +25,7 @@ def test_child(serve, path, status, entry):
     with server.connect() as client:
         assert client.ask(path=path).body == status
         # The connection is the parent's, and nothing else came over it.
-        assert client.ask(path="/pid").body == b"%d" % server.pid
+        assert client.ask(path="/pid").body == b"%d" % server.worker_pid
     if entry:
         server.wait_log(FORKED)
         server.wait_log(entry)
@@ -40,7 +40,7 @@ def test_child_that_leaves_in_close(serve):
     assert server.ask(path="/in-close").body == b"parent"
     server.wait_log("closed: 1")
     server.wait_log(FORKED)
-    assert server.ask(path="/pid").body == b"%d" % server.pid
+    assert server.ask(path="/pid").body == b"%d" % server.worker_pid
 
 
 def test_child_is_ended_by_sigterm(serve):

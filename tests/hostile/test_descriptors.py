@@ -16,10 +16,10 @@ ATTEMPTS = 600
 @contextlib.contextmanager
 def few_descriptors(server, number):
     """The limit of a running server: it has counted on more."""
-    _, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (number, hard))
+    _, hard = resource.prlimit(server.worker_pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.worker_pid, resource.RLIMIT_NOFILE, (number, hard))
     yield
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    resource.prlimit(server.worker_pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def serves_again(server, episode):

@@ -22,7 +22,7 @@ FEW_SECONDS = 0.3
 
 
 def descriptors(server):
-    return len(os.listdir(f"/proc/{server.pid}/fd"))
+    return len(os.listdir(f"/proc/{server.worker_pid}/fd"))
 
 
 def await_descriptors(server, number):
@@ -35,7 +35,7 @@ def await_descriptors(server, number):
         wait_for(are_back, f"no more than {number} descriptors")
     except AssertionError as error:
         held = subprocess.run(
-            ["ls", "-l", f"/proc/{server.pid}/fd"], capture_output=True, text=True
+            ["ls", "-l", f"/proc/{server.worker_pid}/fd"], capture_output=True, text=True
         )
         raise AssertionError(f"{error}:\n{held.stdout}") from None
 
@@ -43,9 +43,9 @@ def await_descriptors(server, number):
 def sockets(server):
     """Those of listeners and connections."""
     found = 0
-    for fd in os.listdir(f"/proc/{server.pid}/fd"):
+    for fd in os.listdir(f"/proc/{server.worker_pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/{server.pid}/fd/{fd}").startswith("socket:")
+            found += os.readlink(f"/proc/{server.worker_pid}/fd/{fd}").startswith("socket:")
     return found
 
 
@@ -66,7 +66,7 @@ def bounded_memory(server, before, most):
 
 
 def cpu_seconds(server):
-    stat = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    stat = Path(f"/proc/{server.worker_pid}/stat").read_text().rpartition(")")[2].split()
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -75,7 +75,7 @@ def count_calls(server, seconds):
     if not shutil.which("strace"):
         return None
     tracer = subprocess.Popen(
-        ["strace", "-c", "-f", "-p", str(server.pid)],
+        ["strace", "-c", "-f", "-p", str(server.worker_pid)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -93,7 +93,7 @@ def await_quiet(server):
     """Until it has sent what the kernel takes, and waits."""
 
     def switches():
-        text = Path(f"/proc/{server.pid}/status").read_text()
+        text = Path(f"/proc/{server.worker_pid}/status").read_text()
         return re.findall(r"ctxt_switches:\s+(\d+)", text)
 
     def is_quiet():

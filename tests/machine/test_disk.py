@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import WSGID, Client, environment, request, wait_for
+from harness import WSGID, Client, children_of, environment, request, wait_for
 from machine import APPS, BLOCK, EXCHANGES, ask, is_served, mounted
 
 KIB = 1024
@@ -24,7 +24,7 @@ def small(tmp_path):
     command = mounted(
         'mount -t tmpfs -o size=1m,mode=1777 none "$1"; shift', str(path)
     )
-    return path, command, lambda server: Path(f"/proc/{server.pid}/root{path}")
+    return path, command, lambda server: Path(f"/proc/{server.worker_pid}/root{path}")
 
 
 def post(size):
@@ -122,6 +122,11 @@ class Quiet:
         )  # fmt: skip
         self.pid = self.process.pid
         wait_for(lambda: self.process.poll() is not None or path.exists(), "the socket")
+
+    @property
+    def worker_pid(self):
+        (pid,) = wait_for(lambda: children_of(self.pid), "the worker")
+        return pid
 
     def connect(self):
         sock = socket.socket(socket.AF_UNIX)

@@ -88,7 +88,7 @@ def number_of(kind):
 
 
 def open_files(server):
-    return len(os.listdir(f"/proc/{server.pid}/fd"))
+    return len(os.listdir(f"/proc/{server.worker_pid}/fd"))
 
 
 def objects_of(server):

@@ -12,6 +12,8 @@ HARMLESS = [
     signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD, signal.SIGWINCH, signal.SIGPIPE,
     signal.SIGURG, signal.SIGCONT,
 ]  # fmt: skip
+# A supervisor takes these for a reload and a pause, which close connections.
+NOT_FOR_SUPERVISORS = {signal.SIGHUP, signal.SIGWINCH}
 N_SIGNALS = 1000
 
 
@@ -29,8 +31,9 @@ def keep_asking(server, name, stop, served, failed):
         failed.append(f"{name}: {error!r}")
 
 
+@pytest.mark.parametrize("target", ["worker", "supervisor"])
 @pytest.mark.parametrize("command", ["machine:app", "machine:ticking"])
-def test_storm(serve, tmp_path, command):
+def test_storm(serve, tmp_path, command, target):
     """The second application has a timer of its own, whose SIGALRM Python
     handles, every 2 ms."""
     access = tmp_path / "access.log"
@@ -46,8 +49,12 @@ def test_storm(serve, tmp_path, command):
     for thread in threads:
         thread.start()
     choose = random.Random(1).choice
+    pid, signals = server.worker_pid, HARMLESS
+    if target == "supervisor":
+        pid = server.pid
+        signals = [number for number in HARMLESS if number not in NOT_FOR_SUPERVISORS]
     for _ in range(N_SIGNALS):
-        os.kill(server.pid, choose(HARMLESS))
+        os.kill(pid, choose(signals))
         stop.wait(0.001)
     stop.set()
     for thread in threads:

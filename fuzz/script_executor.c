@@ -273,6 +273,12 @@ waits(const script_executor *sx, const script_record *r)
 }
 
 static void
+op_leaving(wsgi__executor *base, wsgi__job *job)
+{
+    (void)base, (void)job;
+}
+
+static bool
 op_run(wsgi__executor *base)
 {
     script_executor *sx = from_base(base);
@@ -283,6 +289,7 @@ op_run(wsgi__executor *base)
             if (step(sx, r))
                 break;
     }
+    return true;
 }
 
 static bool
@@ -301,6 +308,7 @@ static const wsgi__executor_ops ops = {
     .pause = op_pause,
     .resume = op_resume,
     .cancel = op_cancel,
+    .leaving = op_leaving,
     .run = op_run,
     .ready = op_ready,
 };

@@ -148,6 +148,10 @@ WSGI_API void wsgi_server_leave_sockets(wsgi_server *server);
 typedef enum wsgi_option {
     /* -- Integers, for wsgi_server_set_int() -- */
 
+    /* Calls of the application at once.  With 1 there are never two, and it is
+     * always the same thread that calls; wsgi.multithread says so.  Neither
+     * keeps other clients waiting for anything but a call of their own. [4] */
+    WSGI_OPT_THREADS = 1,
     /* Connections the kernel queues before they are accepted. [2048] */
     WSGI_OPT_BACKLOG = 2,
     /* Connections open at once; past it accepting pauses.  Bounded by
@@ -193,6 +197,19 @@ typedef enum wsgi_option {
     /* Bytes a second that a request body has to bring on average, counted from
      * when it has taken the body timeout; then 408. [240] */
     WSGI_OPT_MIN_BODY_RATE = 20,
+    /* For a call of the application to give something, and then again for each
+     * block: past it the client gets 504, or the end of the connection where
+     * something was sent; the log the stack of the call, in which an exception
+     * is raised. [30000] */
+    WSGI_OPT_TIMEOUT = 21,
+    /* When the stack of a call that lasts is logged, once, without disturbing
+     * it. [0] */
+    WSGI_OPT_SLOW_REQUEST = 22,
+    /* Requests that wait for a thread of the application; one more is answered
+     * 503. [0] */
+    WSGI_OPT_QUEUE_SIZE = 23,
+    /* For a request to wait for a thread; then 503. [30000] */
+    WSGI_OPT_QUEUE_TIMEOUT = 24,
 
     /* -- Strings, for wsgi_server_set_str() -- */
 

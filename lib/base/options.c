@@ -30,6 +30,8 @@ static const wsgi_option_info table[] = {
     { SIZE, WSGI_OPT_REUSE_PORT, WSGI_KIND_BOOL, "reuse-port", "", "listening",
       "", "Set SO_REUSEPORT on TCP sockets", "no", 0, 1 },
 
+    { SIZE, WSGI_OPT_THREADS, WSGI_KIND_INT, "threads", "", "running",
+      "NUMBER", "Calls of the application at once", "4", 1, 1024 },
     { SIZE, WSGI_OPT_WORKER_CONNECTIONS, WSGI_KIND_INT, "worker-connections",
       "", "running", "NUMBER",
       "Connections open at once, past which accepting pauses", "1000", 0,
@@ -40,6 +42,21 @@ static const wsgi_option_info table[] = {
     { SIZE, WSGI_OPT_SENDFILE, WSGI_KIND_BOOL, "sendfile", "", "running", "",
       "Send the files of wsgi.file_wrapper from the kernel", "yes", 0, 1 },
 
+    { SIZE, WSGI_OPT_QUEUE_SIZE, WSGI_KIND_INT, "queue-size", "", "running",
+      "NUMBER", "Requests that wait for a thread; one more is answered 503",
+      "0", 0, 1000000 },
+
+    { SIZE, WSGI_OPT_TIMEOUT, WSGI_KIND_DURATION, "timeout", "", "time",
+      "SECONDS",
+      "Time for the application to give something; then 504, and the log has "
+      "its stack",
+      "30", 0, DAY },
+    { SIZE, WSGI_OPT_SLOW_REQUEST, WSGI_KIND_DURATION, "slow-request", "",
+      "time", "SECONDS", "Log the stack of a request that runs for so long",
+      "0", 0, DAY },
+    { SIZE, WSGI_OPT_QUEUE_TIMEOUT, WSGI_KIND_DURATION, "queue-timeout", "",
+      "time", "SECONDS", "Time for a request to wait for a thread; then 503",
+      "30", 0, DAY },
     { SIZE, WSGI_OPT_HEADER_TIMEOUT, WSGI_KIND_DURATION, "header-timeout", "",
       "time", "SECONDS", "Time to receive a whole request head", "15", 0,
       DAY },

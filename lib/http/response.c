@@ -6,11 +6,50 @@
 #include <wsgi/wsgi.h>
 
 #include "base/macros.h"
+#include "base/mem.h"
 #include "http/decimal.h"
 
 static const wsgi__span date_name = WSGI__SPAN_INIT("date");
 static const wsgi__span server_name = WSGI__SPAN_INIT("server");
 static const wsgi__span length_name = WSGI__SPAN_INIT("content-length");
+
+/* ---- Copies ------------------------------------------------------------- */
+
+/* Copies the bytes to *at, which moves on. */
+static wsgi__span
+copy_span(wsgi__span span, char **at)
+{
+    wsgi__span copy = { *at, span.len };
+    if (span.len > 0)
+        memcpy(*at, span.ptr, span.len);
+    *at += span.len;
+    return copy;
+}
+
+wsgi__response *
+wsgi__response_dup(const wsgi__response *res)
+{
+    size_t size = sizeof(*res) + res->n_headers * sizeof(*res->headers) +
+                  res->status.len;
+    for (size_t i = 0; i < res->n_headers; i++)
+        size += res->headers[i].name.len + res->headers[i].value.len;
+    wsgi__response *copy = wsgi__mem_alloc(size);
+    if (!copy)
+        return NULL;
+    wsgi__header *headers = (wsgi__header *)(void *)(copy + 1);
+    char *at = (char *)(headers + res->n_headers);
+    *copy = *res;
+    copy->headers = headers;
+    copy->status = copy_span(res->status, &at);
+    for (size_t i = 0; i < res->n_headers; i++) {
+        headers[i] = res->headers[i];
+        headers[i].name = copy_span(res->headers[i].name, &at);
+        headers[i].value = copy_span(res->headers[i].value, &at);
+    }
+    return copy;
+}
+
+/* ---- Framing ------------------------------------------------------------ */
 
 static bool
 is_bodiless(int code)
@@ -290,9 +329,12 @@ int
 wsgi__response_error(int code, const char *reason, bool head_only,
                      wsgi__span date, wsgi__span server, wsgi__buf *out)
 {
-    static const wsgi__header type = {
-        .name = WSGI__SPAN_INIT("Content-Type"),
-        .value = WSGI__SPAN_INIT("text/plain; charset=utf-8"),
+    static const wsgi__header fields[] = {
+        { .name = WSGI__SPAN_INIT("Content-Type"),
+          .value = WSGI__SPAN_INIT("text/plain; charset=utf-8") },
+        /* Of 503 alone: it is over soon, or so one hopes (RFC 9110 15.6.4). */
+        { .name = WSGI__SPAN_INIT("Retry-After"),
+          .value = WSGI__SPAN_INIT("1") },
     };
     char text[STATUS_MAX];
     assert(code >= 400 && code <= 599);
@@ -306,7 +348,10 @@ wsgi__response_error(int code, const char *reason, bool head_only,
         !add_size(&body, why.len) || body > INT64_MAX)
         return WSGI_ERR_NOMEM;
     wsgi__response res = {
-        .status = status, .code = code, .headers = &type, .n_headers = 1
+        .status = status,
+        .code = code,
+        .headers = fields,
+        .n_headers = code == 503 ? 2 : 1,
     };
     wsgi__plan plan = { .framing = WSGI__FRAME_LENGTH,
                         .length = (int64_t)body };

@@ -33,6 +33,10 @@ typedef struct wsgi__plan {
     bool add_length; /* the application gave none: ours */
 } wsgi__plan;
 
+/* A copy with all that it refers to, in one block of memory for
+ * wsgi__mem_free(); NULL when out of memory. */
+wsgi__response *wsgi__response_dup(const wsgi__response *res);
+
 /* ---- What an application may say ---------------------------------------- */
 
 /* These give NULL, or the broken rule with what to write instead, as a clause

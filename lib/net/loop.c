@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "net/loop_backend.h"
 
-#define LENGTHS_MAX 16
+#define LENGTHS_MAX 32
 #define NS_PER_MS UINT64_C(1000000)
 
 /* Timers of one length, in the order of arming, which is that of their

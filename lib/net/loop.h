@@ -93,8 +93,8 @@ void wsgi__loop_unwatch(wsgi__loop *loop, wsgi__io *io);
 /* Arms (again) for `ms` from wsgi__loop_now(); 0 is the next turn.  Expired
  * timers are called in the order of their deadlines, not armed any more; the
  * callback may arm, disarm and free any timer.  O(1): timers of one length form
- * a list that is sorted by itself; a loop keeps up to 16 different lengths, and
- * the 17th is refused with WSGI_ERR_INVALID (the timer is then as it was).
+ * a list that is sorted by itself; a loop keeps up to 32 different lengths, and
+ * the 33rd is refused with WSGI_ERR_INVALID (the timer is then as it was).
  * A deadline may pass unnoticed while callbacks run. */
 int wsgi__loop_arm(wsgi__loop *loop, wsgi__timer *timer, unsigned ms);
 void wsgi__loop_disarm(wsgi__loop *loop, wsgi__timer *timer);

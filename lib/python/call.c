@@ -28,6 +28,7 @@ typedef enum source {
 struct wsgi__call {
     wsgi__app *app;
     PyObject *environ, *input, *start_response;
+    PyObject *context;  /* of contextvars: entered while it runs */
     PyObject *result;   /* of the application; has the close() */
     PyObject *iterator; /* ITERATED */
     Py_ssize_t at;      /* GATHERED: the next item */
@@ -70,7 +71,8 @@ wsgi__call_new(wsgi__app *app, const wsgi__request *req,
         return NULL;
     }
     call->app = app;
-    if ((call->start_response = take_start_response(app, sink)) &&
+    if ((call->context = PyContext_CopyCurrent()) &&
+        (call->start_response = take_start_response(app, sink)) &&
         (call->input = take_input(app, body)) &&
         (call->environ = wsgi__environ_make(
              app->environ, req, conn, body_length, call->input, app->log)))
@@ -78,6 +80,28 @@ wsgi__call_new(wsgi__app *app, const wsgi__request *req,
     call->closed = true; /* nothing to close, an exception to keep */
     wsgi__call_free(call);
     return NULL;
+}
+
+/* ---- Context ------------------------------------------------------------ */
+
+/* Calls take turns on a thread while their clients do not keep up.  What one of
+ * them sets in a context variable, which is where Flask and Django have the
+ * request, is nothing to the others. */
+static int
+enter_context(wsgi__call *call)
+{
+    return PyContext_Enter(call->context);
+}
+
+/* An exception that is set stays set. */
+static void
+leave_context(wsgi__call *call)
+{
+    PyObject *before = PyErr_Occurred() ? wsgi__py_take_raised() : NULL;
+    if (PyContext_Exit(call->context) < 0)
+        PyErr_WriteUnraisable(call->context);
+    if (before)
+        wsgi__py_set_raised(before);
 }
 
 /* ---- What the application returned -------------------------------------- */
@@ -308,17 +332,28 @@ step(wsgi__call *call, wsgi__call_chunk *chunk)
     return WSGI__STEP_END;
 }
 
-wsgi__step
-wsgi__call_next(wsgi__call *call, wsgi__call_chunk *chunk)
+static wsgi__step
+end_step(wsgi__call *call, wsgi__step made)
 {
-    assert(!call->closed);
-    *chunk = (wsgi__call_chunk){ .fd = -1 };
-    wsgi__step made = step(call, chunk);
     if (made == WSGI__STEP_END || made == WSGI__STEP_ERROR) {
         call->source = ENDED;
         wsgi__start_response_end(call->start_response);
     }
     return made;
+}
+
+wsgi__step
+wsgi__call_next(wsgi__call *call, wsgi__call_chunk *chunk)
+{
+    assert(!call->closed);
+    *chunk = (wsgi__call_chunk){ .fd = -1 };
+    if (call->source == GATHERED) /* nothing runs */
+        return end_step(call, next_gathered(call, chunk));
+    if (enter_context(call) < 0)
+        return end_step(call, WSGI__STEP_ERROR);
+    wsgi__step made = step(call, chunk);
+    leave_context(call);
+    return end_step(call, made);
 }
 
 bool
@@ -344,7 +379,11 @@ close_result(wsgi__call *call)
     PyObject *close = wsgi__optional_attr(call->result, call->app->attr_close);
     if (!close)
         return PyErr_Occurred() ? -1 : 0;
-    PyObject *result = PyObject_CallNoArgs(close);
+    PyObject *result = NULL;
+    if (enter_context(call) == 0) {
+        result = PyObject_CallNoArgs(close);
+        leave_context(call);
+    }
     Py_DECREF(close);
     Py_XDECREF(result);
     return result ? 0 : -1;
@@ -396,6 +435,7 @@ wsgi__call_free(wsgi__call *call)
     Py_CLEAR(call->iterator);
     Py_CLEAR(call->result);
     Py_CLEAR(call->environ);
+    Py_CLEAR(call->context);
     if (call->start_response)
         wsgi__start_response_end(call->start_response);
     wsgi__spares_give(&call->app->starts, call->start_response);

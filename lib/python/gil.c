@@ -78,6 +78,30 @@ wsgi__gil_enter(wsgi__gil *gil)
         take(gil);
 }
 
+/* PyGILState_Ensure() ends the process when it has no memory for a new state.
+ * One that is made beforehand counts as one use, which forgetting gives up. */
+static bool
+make_state(wsgi__gil *gil)
+{
+    if (gil->state || gil->thread != 0 || PyGILState_GetThisThreadState())
+        return true;
+    PyThreadState *state = PyThreadState_New(PyInterpreterState_Main());
+    if (!state)
+        return false;
+    gil->state = state;
+    gil->thread = this_thread();
+    return true;
+}
+
+bool
+wsgi__gil_try_enter(wsgi__gil *gil)
+{
+    if (gil->depth == 0 && !wsgi__gil_held() && !make_state(gil))
+        return false;
+    wsgi__gil_enter(gil);
+    return true;
+}
+
 void
 wsgi__gil_leave(wsgi__gil *gil)
 {

@@ -34,6 +34,10 @@ typedef struct wsgi__gil {
  * wsgi__gil_pause() and wsgi__gil_resume() within. */
 void wsgi__gil_enter(wsgi__gil *gil);
 
+/* The same where memory may be short: false when there is none for the state of
+ * a thread that has not been here before, and nothing has happened. */
+bool wsgi__gil_try_enter(wsgi__gil *gil);
+
 /* Gives it back; nothing when the outermost enter found it held. */
 void wsgi__gil_leave(wsgi__gil *gil);
 

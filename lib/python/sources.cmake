@@ -14,6 +14,7 @@ target_sources(wsgi_objects PRIVATE
   python/interpreter.c
   python/loading.c
   python/module.c
+  python/stack.c
   python/start_response.c
   python/text.c
   python/traceback.c

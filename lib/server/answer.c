@@ -183,13 +183,38 @@ wsgi__answer_data(wsgi__exchange *x, wsgi__chunk *chunk,
                        : answer_file(x, chunk, out);
 }
 
+/* What the client is told of an answer that there is not. */
+static int
+code_of(wsgi__end how)
+{
+    switch (how) {
+    case WSGI__END_TIMEOUT:
+        return 504;
+    case WSGI__END_SHED:
+        return 503;
+    case WSGI__END_OK:
+    case WSGI__END_FAILED:
+    case WSGI__END_CANCELLED:
+        break;
+    }
+    return 500;
+}
+
+static const char *
+reason_of(wsgi__end how)
+{
+    if (how == WSGI__END_TIMEOUT)
+        return "the application took too long";
+    return how == WSGI__END_SHED ? "the server is busy" : NULL;
+}
+
 int
 wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
                  const wsgi__answer_style *style, wsgi__outq *out)
 {
     bool whole = how == WSGI__END_OK || x->abandoned;
     if (!whole && x->code == 0)
-        return wsgi__answer_error(x, 500, NULL, style, out);
+        return wsgi__answer_error(x, code_of(how), reason_of(how), style, out);
 
     x->complete = true;
     if (!whole) {

@@ -110,6 +110,19 @@ wsgi__conn_enter(wsgi__conn *conn, wsgi__conn_state state)
     watch(conn, interest(conn));
 }
 
+/* One request is over, however it ended. */
+static void
+record(const wsgi__conn *conn, int code)
+{
+    wsgi__conns *set = conn->set;
+    const wsgi__exchange *x = conn->x;
+    uint64_t ms = wsgi__loop_now(set->loop) - x->began_ms;
+    wsgi__access_write(&set->access, x, &conn->peer, code);
+    wsgi__count_add(&set->score->responses[code < 600 ? code : 0], 1);
+    wsgi__count_add(&set->score->bytes_out, x->body_bytes);
+    wsgi__histogram_add(&set->score->latency, ms * 1000);
+}
+
 static void
 leave_job(wsgi__conn *conn)
 {
@@ -118,8 +131,7 @@ leave_job(wsgi__conn *conn)
     if (!x)
         return;
     if (x->submitted || x->code)
-        wsgi__access_write(&set->access, x, &conn->peer,
-                           x->code ? x->code : 499);
+        record(conn, x->code ? x->code : 499);
     if (x->submitted) { /* done takes the exchange back */
         set->executor->ops->cancel(set->executor, &x->job);
         return;
@@ -231,8 +243,11 @@ wsgi__conn_finish(wsgi__conn *conn)
     wsgi__exchange *x = conn->x;
     bool keep = x->plan.keep_alive && !set->draining;
 
-    wsgi__access_write(&set->access, x, &conn->peer, x->code);
-    wsgi__conns_give_exchange(set, x);
+    record(conn, x->code);
+    if (x->submitted) /* done takes it back */
+        conn->orphans++;
+    else
+        wsgi__conns_give_exchange(set, x);
     conn->x = NULL;
     conn->n_requests++;
     if (keep)
@@ -272,7 +287,7 @@ settle(wsgi__conn *conn)
             wsgi__conn_enter(conn, WSGI__CONN_RUN);
         if (conn->state != WSGI__CONN_CLOSED)
             set->executor->ops->resume(set->executor, &x->job);
-    } else if (!x->submitted) {
+    } else if (!x->submitted || x->orphan) {
         wsgi__conn_finish(conn);
     } else if (conn->state == WSGI__CONN_WRITE) {
         wsgi__conn_enter(conn, WSGI__CONN_RUN); /* until done */
@@ -334,6 +349,8 @@ on_ready(wsgi__io *io, unsigned events)
         break;
     case WSGI__CONN_RUN: /* its next request has to wait */
         watch(conn, WSGI__HANGUP);
+        if (conn->state == WSGI__CONN_RUN)
+            wsgi__conn_note_leaving(conn);
         break;
     case WSGI__CONN_LINGER:
         wsgi__conn_drop_input(conn);

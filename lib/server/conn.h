@@ -47,6 +47,7 @@ struct wsgi__conn {
     uint64_t number;
     uint32_t n_requests;
     uint32_t lingered; /* bytes dropped in LINGER */
+    uint32_t orphans;  /* exchanges that it was answered without */
     wsgi__conn_state state;
     wsgi__conn_state drained; /* what WRITE goes back to */
     bool unflushed, waiting;  /* is in that list of the set */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "server/conn_parts.h"
 
@@ -106,6 +107,7 @@ note_begin(wsgi__conn *conn)
     if (conn->x->began)
         return;
     conn->x->began = true;
+    conn->x->began_ms = wsgi__loop_now(conn->set->loop);
     conn->x->began_us = wsgi__access_clock(&conn->set->access);
 }
 
@@ -284,11 +286,24 @@ wsgi__conn_read(wsgi__conn *conn)
             end_of_input(conn, n);
             return;
         }
+        wsgi__count_add(&conn->set->score->bytes_in, (uint64_t)n);
         take_input(conn, input, (size_t)n);
         /* Less than asked for: there is hardly more. */
         if ((size_t)n < WSGI__INPUT_SIZE)
             return;
     }
+}
+
+/* An end of the input does not tell a client that left from one that only has
+ * said all.  Whoever has to wait is taken for the first. */
+void
+wsgi__conn_note_leaving(wsgi__conn *conn)
+{
+    wsgi__executor *ex = conn->set->executor;
+    char byte;
+    if (conn->x && conn->x->submitted && conn->parsed == conn->input.len &&
+        recv(conn->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        ex->ops->leaving(ex, &conn->x->job);
 }
 
 void

@@ -54,13 +54,20 @@ on_job_end(wsgi__job *job, wsgi__end how)
     wsgi__exchange *x = conn->x;
     if (conn->state == WSGI__CONN_CLOSED)
         return;
+    if (how == WSGI__END_CANCELLED && x->code == 0) {
+        wsgi__conn_close(conn); /* the client is gone */
+        return;
+    }
+    x->orphan = how == WSGI__END_TIMEOUT;
     bool ours = x->code == 0;
     if (!wsgi__conn_queued(conn,
                            wsgi__answer_end(x, how, &set->style, &conn->out)))
         return;
     if (ours)
         wsgi__conn_trace_page(conn, wsgi__buf_span(&set->scratch));
-    if (x->streams) /* close() may take its time */
+    if (x->orphan) /* done may never come */
+        wsgi__conn_mark_unflushed(conn);
+    else if (x->streams) /* close() may take its time */
         wsgi__conn_write_out(conn);
 }
 
@@ -79,8 +86,13 @@ static void
 on_job_done(wsgi__job *job)
 {
     wsgi__conn *conn = conn_of(job);
-    wsgi__exchange *x = conn->x;
+    wsgi__exchange *x = WSGI__OWNER(job, wsgi__exchange, job);
     x->submitted = false;
+    if (conn->x != x) { /* the answer has not waited for it */
+        conn->orphans--;
+        wsgi__conns_give_exchange(conn->set, x);
+        return;
+    }
     if (conn->state == WSGI__CONN_CLOSED) {
         wsgi__conns_give_exchange(conn->set, x);
         conn->x = NULL;

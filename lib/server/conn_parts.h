@@ -48,6 +48,9 @@ void wsgi__conn_await_turn(wsgi__conn *conn);
 /* Reads and parses what has come. */
 void wsgi__conn_read(wsgi__conn *conn);
 
+/* RUN: tells the executor if the client has sent all it will. */
+void wsgi__conn_note_leaving(wsgi__conn *conn);
+
 /* LINGER: reads and drops. */
 void wsgi__conn_drop_input(wsgi__conn *conn);
 

@@ -10,6 +10,9 @@
  * memory of a burst is given back. */
 #define MOST_SPARE 64
 
+/* For tests, which have no server. */
+static wsgi__score unread;
+
 int
 wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
                  const wsgi__log *log)
@@ -20,6 +23,7 @@ wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
         return WSGI_ERR_NOMEM;
     wsgi__buf_init(&set->scratch, WSGI__LONGEST_HEAD);
     wsgi__access_init(&set->access);
+    set->score = &unread;
     set->style.log = log;
     set->style.scratch = &set->scratch;
     set->style.keep_alive = true;
@@ -125,6 +129,7 @@ wsgi__conns_add(wsgi__conns *set, int fd, const wsgi__listener *listener,
     conn->number = ++set->last_number;
     find_self(conn);
     link_conn(set, conn);
+    wsgi__count_add(&set->score->accepted, 1);
     wsgi__conn_start(conn);
     return conn->state == WSGI__CONN_CLOSED ? WSGI_ERR_SYSTEM : WSGI_OK;
 }
@@ -217,7 +222,7 @@ wsgi__conns_reap(wsgi__conns *set)
     wsgi__conn **link = &set->dead;
     while (*link) {
         wsgi__conn *conn = *link;
-        if (conn->unflushed || conn->waiting || conn->x) {
+        if (conn->unflushed || conn->waiting || conn->x || conn->orphans) {
             link = &conn->next;
             continue;
         }

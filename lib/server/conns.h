@@ -15,6 +15,7 @@
 #include "server/answer.h"
 #include "server/executor.h"
 #include "server/page.h"
+#include "server/score.h"
 
 typedef struct wsgi__conn wsgi__conn;
 
@@ -40,6 +41,7 @@ typedef struct wsgi__conns {
     void *trace_user;
     const wsgi__stream_ops *stream_ops; /* NULL: plain sockets */
     wsgi__pages *pages;                 /* of the server's own; NULL: none */
+    wsgi__score *score; /* set by init to one that nobody reads */
 
     /* Kept here. */
     wsgi__conn *first;

@@ -29,6 +29,7 @@ typedef struct wsgi__exchange {
     int code;         /* 0: nothing answered yet */
     uint64_t body_bytes;
     uint64_t began_us;   /* when the first byte came; 0: nobody asked */
+    uint64_t began_ms;   /* the same by the loop's clock */
     uint64_t body_since; /* loop's milliseconds at the end of the head */
 
     bool began;     /* its first byte has come */
@@ -36,6 +37,7 @@ typedef struct wsgi__exchange {
     bool complete;  /* all of the answer is in the output queue */
     bool abandoned; /* the rest of what the application yields is dropped */
     bool streams;   /* its blocks are handed to the kernel one by one */
+    bool orphan;    /* answered, and the job not done: its thread is stuck */
 } wsgi__exchange;
 
 /* As reset leaves it.  NULL when out of memory. */

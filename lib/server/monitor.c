@@ -298,6 +298,15 @@ wsgi__monitors_turn(wsgi__monitors *monitors)
     }
 }
 
+bool
+wsgi__monitors_pending(const wsgi__monitors *monitors)
+{
+    for (int i = 0; i < WSGI__N_MONITORS; i++)
+        if (monitors->of[i] && monitors->of[i]->conns.unflushed)
+            return true;
+    return false;
+}
+
 void
 wsgi__monitors_close(wsgi__monitors *monitors)
 {

@@ -49,6 +49,9 @@ int wsgi__monitors_start(wsgi__monitors *monitors, wsgi__loop *loop,
 /* After wsgi__loop_run_once(): writes answers. */
 void wsgi__monitors_turn(wsgi__monitors *monitors);
 
+/* Whether such a turn would write anything: the loop must not wait then. */
+bool wsgi__monitors_pending(const wsgi__monitors *monitors);
+
 /* Closes everything; it is as zero-filled then. */
 void wsgi__monitors_close(wsgi__monitors *monitors);
 

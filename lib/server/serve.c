@@ -16,6 +16,10 @@
  * bodies, logs. */
 #define RESERVED_FDS 64
 
+/* For calls that an exception was raised in, once nobody waits for their answer
+ * any more. */
+#define GIVE_UP_MS 2000u
+
 /* ---- Stopping ----------------------------------------------------------- */
 
 static void
@@ -35,6 +39,26 @@ begin_drain(wsgi_server *server)
 }
 
 static void
+on_give_up(wsgi__timer *timer)
+{
+    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, give_up);
+    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                     "%zu calls of the application do not end, although an "
+                     "exception was raised in them; leaving them behind",
+                     wsgi__executor_jobs(server->executor));
+    server->given_up = true;
+}
+
+/* Nobody waits for what is under way any more. */
+static void
+end_calls(wsgi_server *server)
+{
+    wsgi__executor_interrupt(server->executor);
+    wsgi__conns_close_all(&server->conns);
+    wsgi__loop_arm(server->loop, &server->give_up, GIVE_UP_MS);
+}
+
+static void
 on_drain_end(wsgi__timer *timer)
 {
     wsgi_server *server = WSGI__OWNER(timer, wsgi_server, drain_end);
@@ -42,7 +66,7 @@ on_drain_end(wsgi__timer *timer)
                      "%zu connections were still busy after the graceful "
                      "timeout; closing them",
                      server->conns.count);
-    wsgi__conns_close_all(&server->conns);
+    end_calls(server);
 }
 
 static void
@@ -50,9 +74,12 @@ obey_stop(wsgi_server *server)
 {
     switch (atomic_load(&server->stop_asked)) {
     case WSGI__STOP_NOW:
+        if (server->stopping_now)
+            break;
+        server->stopping_now = true;
         server->phase = WSGI__SERVER_DRAINING;
         wsgi__accept_end(server);
-        wsgi__conns_close_all(&server->conns);
+        end_calls(server);
         break;
     case WSGI__STOP_DRAIN:
         if (server->phase == WSGI__SERVER_SERVING)
@@ -152,6 +179,7 @@ configure_conns(wsgi_server *server)
         set->pages = &server->health.pages;
     set->trace = server->trace;
     set->trace_user = server->trace_user;
+    set->score = server->score;
 }
 
 /* Without sendfile the queue reads and writes. */
@@ -166,6 +194,24 @@ configure_streams(wsgi_server *server)
     server->conns.stream_ops = &server->stream_ops;
 }
 
+static wsgi__executor *
+make_executor(wsgi_server *server)
+{
+    const wsgi__options *options = &server->options;
+    const wsgi__executor_settings settings = {
+        .app = server->app,
+        .loop = server->loop,
+        .log = &server->log,
+        .score = server->score,
+        .threads = (unsigned)wsgi__options_int(options, WSGI_OPT_THREADS),
+        .timeout_ms = milliseconds(server, WSGI_OPT_TIMEOUT),
+        .slow_ms = milliseconds(server, WSGI_OPT_SLOW_REQUEST),
+        .queue_ms = milliseconds(server, WSGI_OPT_QUEUE_TIMEOUT),
+        .queue_size = (size_t)wsgi__options_int(options, WSGI_OPT_QUEUE_SIZE),
+    };
+    return wsgi__executor_new(&settings);
+}
+
 static int
 build(wsgi_server *server)
 {
@@ -174,7 +220,7 @@ build(wsgi_server *server)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot make an event loop: %s",
                                  strerror(errno));
-    server->executor = wsgi__executor_new(server->app, &server->log);
+    server->executor = make_executor(server);
     if (!server->executor ||
         wsgi__conns_init(&server->conns, server->loop, server->executor,
                          &server->log) < 0)
@@ -193,27 +239,58 @@ build(wsgi_server *server)
                                  "cannot watch for the supervisor's orders: "
                                  "%s",
                                  strerror(errno));
+    server->give_up.expired = on_give_up;
     return WSGI_OK;
 }
 
-void
-wsgi__server_close(wsgi_server *server)
+/* Calls that are cancelled end, but for those that do not listen. */
+static void
+await_calls(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
-    if (!ex)
-        return;
+    uint64_t until = wsgi__loop_now(server->loop) + GIVE_UP_MS;
+    ex->ops->run(ex);
+    while (wsgi__executor_jobs(ex) > 0 && !server->given_up &&
+           wsgi__loop_now(server->loop) < until) {
+        wsgi__loop_run_once(server->loop, 20);
+        ex->ops->run(ex);
+    }
+}
+
+static bool
+close_all(wsgi_server *server)
+{
+    wsgi__executor *ex = server->executor;
     wsgi__accept_end(server);
     wsgi__monitors_close(&server->monitors);
     wsgi__worker_server_end(server);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
+        wsgi__executor_be_hosted(ex);
+        wsgi__executor_interrupt(ex);
         wsgi__conns_close_all(&server->conns);
-        while (ex->ops->ready(ex))
-            ex->ops->run(ex);
-        wsgi__conns_free(&server->conns);
+        await_calls(server);
     }
-    wsgi__executor_free(ex);
+    wsgi__loop_disarm(server->loop, &server->give_up);
+    if (wsgi__executor_jobs(ex) > 0)
+        return false;
+    if (server->conns.input)
+        wsgi__conns_free(&server->conns);
+    if (!wsgi__executor_free(ex))
+        return false;
     server->executor = NULL;
+    return true;
+}
+
+bool
+wsgi__server_close(wsgi_server *server)
+{
+    if (!server->executor)
+        return true;
+    void *paused = wsgi__gil_pause();
+    bool closed = close_all(server);
+    wsgi__gil_resume(paused);
+    return closed;
 }
 
 /* Brings the descriptor of a host's own loop up to date.  The poll back end has
@@ -271,53 +348,102 @@ wsgi_server_start(wsgi_server *server)
 
 /* ---- Serving ------------------------------------------------------------ */
 
-/* What the turn read is run, until nothing more is ready or others are due. */
-static void
+/* What the turn read is run, until nothing more is ready or others are due.
+ * False: the loop is another thread's. */
+static bool
 run_ready(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
     uint64_t began = wsgi__loop_now(server->loop);
     bool more = true;
     for (int i = 0; more && i < ROUNDS_PER_TURN; i++) {
-        ex->ops->run(ex);
+        if (!ex->ops->run(ex))
+            return false;
         more = wsgi__conns_continue(&server->conns);
         /* The application took its time: deadlines start from now. */
         wsgi__loop_refresh(server->loop);
         more = more && wsgi__loop_now(server->loop) - began <= ROUNDS_MS;
     }
+    return true;
 }
 
 static bool
 has_work(const wsgi_server *server)
 {
     return server->executor->ops->ready(server->executor) ||
-           server->conns.waiting || server->conns.unflushed;
+           server->conns.waiting || server->conns.unflushed ||
+           wsgi__monitors_pending(&server->monitors);
 }
 
-/* read, run, flush. */
+/* With a GIL that others want all the time it is given back only for a wait
+ * that is one: to have it again takes 5 ms. */
 static int
-turn(wsgi_server *server, int timeout_ms)
+await_events(wsgi_server *server, int timeout_ms)
 {
-    if (wsgi__loop_run_once(server->loop, has_work(server) ? 0 : timeout_ms) <
-        0)
+    wsgi__executor *ex = server->executor;
+    int wait_ms = has_work(server) ? 0 : timeout_ms;
+    if (wait_ms != 0 && wsgi__executor_keeps_gil(ex)) {
+        if (wsgi__loop_run_once(server->loop, 0) < 0)
+            return WSGI_ERR_SYSTEM;
+        if (has_work(server))
+            return WSGI_OK;
+        wsgi__executor_rest(ex);
+    }
+    return wsgi__loop_run_once(server->loop, wait_ms);
+}
+
+static void
+update_score(wsgi_server *server)
+{
+    wsgi__count_set(&server->score->connections, server->conns.count);
+    wsgi__count_set(&server->score->heartbeat_ns,
+                    wsgi__loop_now(server->loop) * 1000000);
+}
+
+static bool
+is_through(const wsgi_server *server)
+{
+    return server->phase == WSGI__SERVER_DRAINING &&
+           server->conns.count == 0 && !has_work(server) &&
+           (wsgi__executor_jobs(server->executor) == 0 || server->given_up);
+}
+
+/* read, run, flush.  By whichever thread has the loop. */
+static int
+turn(void *user, int timeout_ms)
+{
+    wsgi_server *server = user;
+    if (await_events(server, timeout_ms) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",
                                  strerror(errno));
     wsgi__count_set(&server->score->heartbeat_ns,
                     wsgi__loop_now(server->loop) * 1000000);
     obey_stop(server);
-    run_ready(server);
+    if (!run_ready(server))
+        return WSGI__TURN_LOST;
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
     wsgi__monitors_turn(&server->monitors);
     wsgi__accept_regulate(server);
-    if (server->phase == WSGI__SERVER_DRAINING && server->conns.count == 0 &&
-        !has_work(server)) {
+    update_score(server);
+    return is_through(server) ? WSGI_STOPPED : WSGI_OK;
+}
+
+static int
+long_turn(void *user)
+{
+    return turn(user, -1);
+}
+
+static int
+finish(wsgi_server *server, int status)
+{
+    if (status == WSGI_STOPPED) {
         server->phase = WSGI__SERVER_STOPPED;
         wsgi__server_close(server);
-        return WSGI_STOPPED;
     }
-    return WSGI_OK;
+    return status;
 }
 
 int
@@ -345,12 +471,13 @@ wsgi_server_dispatch(wsgi_server *server, int timeout_ms)
     int status = check_started(server);
     if (status != WSGI_OK)
         return status;
-    void *paused = timeout_ms != 0 ? wsgi__gil_pause() : NULL;
+    wsgi__executor_be_hosted(server->executor);
+    /* Even for a moment: threads of the application wait for it. */
+    void *paused = wsgi__gil_pause();
     status = turn(server, timeout_ms);
-    if (paused)
-        wsgi__gil_resume(paused);
+    wsgi__gil_resume(paused);
     if (status != WSGI_OK)
-        return status;
+        return finish(server, status);
     /* What is left has to show in the descriptor. */
     if (has_work(server))
         wsgi__loop_wake(server->loop);
@@ -367,10 +494,8 @@ wsgi_server_serve(wsgi_server *server)
     if (status < 0)
         return status;
     void *paused = wsgi__gil_pause();
-    do
-        status = turn(server, -1);
-    while (status == WSGI_OK);
-    if (paused)
-        wsgi__gil_resume(paused);
+    status = finish(server,
+                    wsgi__executor_serve(server->executor, long_turn, server));
+    wsgi__gil_resume(paused);
     return status == WSGI_STOPPED ? WSGI_OK : status;
 }

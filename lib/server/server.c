@@ -111,8 +111,11 @@ wsgi_server_free(wsgi_server *server)
 {
     if (!server)
         return;
-    wsgi__server_close(server);
     wsgi__monitors_close(&server->monitors);
+    if (!wsgi__server_close(server)) {
+        close_listeners(server);
+        return; /* the rest is in use for ever: in calls that do not end */
+    }
     atomic_store(&server->wake, NULL);
     if (server->loop)
         wsgi__loop_free(server->loop);
@@ -339,7 +342,7 @@ make_app(wsgi_server *server)
 {
     const wsgi__options *options = &server->options;
     const wsgi__app_settings settings = {
-        .multithread = false,
+        .multithread = wsgi__options_int(options, WSGI_OPT_THREADS) > 1,
         .multiprocess = wsgi__options_int(options, WSGI_OPT_MULTIPROCESS) != 0,
         .software = wsgi__options_str(options, WSGI_OPT_SERVER_HEADER),
         .log = &server->log,

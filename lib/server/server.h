@@ -66,8 +66,10 @@ struct wsgi_server {
     int reserve_fd;      /* -1, or what is given up to turn a client away */
     bool accept_failing; /* it is said once until it is over */
     uint64_t accept_failed_at;
-    wsgi__timer drain_end;
+    wsgi__timer drain_end, give_up;
     bool accepting;
+    bool stopping_now; /* it was told to, and has begun */
+    bool given_up;     /* calls that do not end are left behind */
 
     wsgi__score *score; /* own_score, or a worker's place in shared memory */
     wsgi__score own_score;
@@ -95,7 +97,8 @@ int wsgi__server_start_monitors(wsgi_server *server);
 int wsgi__server_make_app(wsgi_server *server);
 
 /* Ends serving at once, if it has begun: connections and executor go.  The
- * loop stays, since wsgi_server_stop() may be waking it. */
-void wsgi__server_close(wsgi_server *server);
+ * loop stays, since wsgi_server_stop() may be waking it.  False: calls of the
+ * application do not end, and have what they need of the server still. */
+bool wsgi__server_close(wsgi_server *server);
 
 #endif

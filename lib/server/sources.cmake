@@ -3,12 +3,15 @@ target_sources(wsgi_objects PRIVATE
   server/access.c
   server/answer.c
   server/cgroup.c
+  server/call_run.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
   server/conn_page.c
   server/conn_trace.c
   server/conns.c
+  server/crew.c
+  server/deadline.c
   server/exchange.c
   server/executor.c
   server/health.c
@@ -16,6 +19,7 @@ target_sources(wsgi_objects PRIVATE
   server/report.c
   server/report_metrics.c
   server/report_status.c
+  server/outbox.c
   server/score.c
   server/scoreboard.c
   server/serve.c

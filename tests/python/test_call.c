@@ -162,7 +162,20 @@ static const char *const more_source =
     "    write = start_response('200 OK', H)\n"
     "    yield b'x'\n"
     "def exits(environ, start_response):\n"
-    "    sys.exit('bye')\n";
+    "    sys.exit('bye')\n"
+    "from contextvars import ContextVar\n"
+    "who, left = ContextVar('who', default='nobody'), []\n"
+    "class Named:\n"
+    "    def __init__(self, name): self.token = who.set(name); self.n = 0\n"
+    "    def __iter__(self): return self\n"
+    "    def __next__(self):\n"
+    "        self.n += 1\n"
+    "        if self.n > 2: raise StopIteration\n"
+    "        return who.get().encode()\n"
+    "    def close(self): left.append(who.get()); who.reset(self.token)\n"
+    "def named(environ, start_response):\n"
+    "    start_response('200 OK', H)\n"
+    "    return Named(str(len(left)) + environ['REQUEST_METHOD'])\n";
 
 /* ---- Running one -------------------------------------------------------- */
 
@@ -761,6 +774,35 @@ Test(call, several_may_be_under_way)
                          "HEAD 202 -1|DATA x|END");
         wsgi__buf_free(&each[i].did);
     }
+    wsgi__app_free(app);
+    tear_down(&f);
+}
+
+/* Frameworks keep the request in context variables: calls that take turns on a
+ * thread have their own. */
+Test(call, each_has_its_context_variables)
+{
+    fixture f, each[2];
+    bool heads[2] = { false };
+    set_up(&f);
+    wsgi__app *app = eval_app(&f, "named", NULL);
+    for (int i = 0; i < 2; i++) {
+        each[i] = (fixture){ .sink = { note_write }, .module = f.module };
+        wsgi__buf_init(&each[i].did, 1024);
+        cr_assert_not_null(new_call(&each[i], app, i ? "x" : NULL));
+    }
+    for (int step = 0; step < 3; step++)
+        for (int i = 0; i < 2; i++)
+            take_step(&each[i], &heads[i]);
+    for (int i = 0; i < 2; i++) {
+        end_call(&each[i]);
+        cr_expect_str_eq(wsgi__buf_str(&each[i].did),
+                         i ? "HEAD 200 -1|DATA 0POST|DATA 0POST|END"
+                           : "HEAD 200 -1|DATA 0GET|DATA 0GET|END");
+        wsgi__buf_free(&each[i].did);
+    }
+    cr_expect(python_true(f.module, "left == ['0GET', '0POST']"));
+    cr_expect(python_true(f.module, "who.get() == 'nobody'"));
     wsgi__app_free(app);
     tear_down(&f);
 }

@@ -258,7 +258,7 @@ ask(wsgi_server *server, const char *request, answer *got)
     while (open) {
         struct pollfd watched[2] = { { wsgi_server_fd(server), POLLIN, 0 },
                                      { fd, POLLIN, 0 } };
-        if (poll(watched, 2, 10000) <= 0)
+        if (python_poll(watched, 2, 10000) <= 0)
             break;
         if (watched[0].revents)
             cr_assert_eq(wsgi_server_dispatch(server, 0), WSGI_OK, "%s",

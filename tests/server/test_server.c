@@ -170,7 +170,7 @@ Test(server, one_descriptor_is_the_whole_contract)
     struct pollfd watched = { wsgi_server_fd(server), POLLIN, 0 };
     cr_assert_geq(watched.fd, 0);
     for (int turns = 0; turns < 20; turns++) {
-        if (poll(&watched, 1, 500) == 0)
+        if (python_poll(&watched, 1, 500) == 0)
             break; /* nothing left to do */
         cr_assert_eq(wsgi_server_dispatch(server, 0), WSGI_OK);
     }
@@ -179,13 +179,22 @@ Test(server, one_descriptor_is_the_whole_contract)
     free(got);
 
     wsgi_server_stop(server, WSGI_STOP_DRAIN);
-    cr_expect_eq(poll(&watched, 1, 1000), 1, "the stop shows in the fd");
+    cr_expect_eq(python_poll(&watched, 1, 1000), 1,
+                 "the stop shows in the fd");
     int status = WSGI_OK;
     for (int i = 0; i < 100 && status == WSGI_OK; i++)
         status = wsgi_server_dispatch(server, 100);
     cr_expect_eq(status, WSGI_STOPPED);
     cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_STOPPED);
     wsgi_server_free(server);
+}
+
+static void
+dispatch(wsgi_server *server, int times)
+{
+    /* Some of them are woken by threads that have nothing to tell. */
+    for (times *= 4; times > 0; times--)
+        cr_assert_eq(wsgi_server_dispatch(server, 20), WSGI_OK);
 }
 
 /* The poll back end has no descriptor to hand out: said in words. */
@@ -198,8 +207,7 @@ Test(server, the_poll_back_end_has_no_descriptor_but_can_be_dispatched)
     int fd = connect_to(server);
     char block[4096];
     dprintf(fd, "GET /poll HTTP/1.1\r\nHost: x\r\n\r\n");
-    for (int i = 0; i < 3; i++)
-        cr_expect_eq(wsgi_server_dispatch(server, 100), WSGI_OK);
+    dispatch(server, 3);
     cr_expect_gt(recv(fd, block, sizeof(block), MSG_DONTWAIT), 0);
     close(fd);
     wsgi_server_free(server);
@@ -213,13 +221,6 @@ count_errors(void *user, wsgi_log_level level, const char *entry)
     (void)entry;
     if (level == WSGI_LOG_ERROR)
         ++*(int *)user;
-}
-
-static void
-dispatch(wsgi_server *server, int times)
-{
-    while (times-- > 0)
-        cr_assert_eq(wsgi_server_dispatch(server, 20), WSGI_OK);
 }
 
 static void
@@ -335,8 +336,8 @@ Test(server, the_descriptor_is_readable_while_work_is_left)
     char block[65536];
     size_t total = 0;
     for (;;) {
-        cr_assert_gt(poll(watched, 2, 5000), 0, "stalled after %zu bytes",
-                     total);
+        cr_assert_gt(python_poll(watched, 2, 5000), 0,
+                     "stalled after %zu bytes", total);
         if (watched[0].revents)
             cr_assert_eq(wsgi_server_dispatch(server, 0), WSGI_OK);
         if (!watched[1].revents)
@@ -530,8 +531,7 @@ Test(server, options_count_until_the_start)
     int fd = connect_to(server);
     char block[4096] = "";
     dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    for (int i = 0; i < 3; i++)
-        cr_expect_eq(wsgi_server_dispatch(server, 100), WSGI_OK);
+    dispatch(server, 3);
     cr_expect_gt(recv(fd, block, sizeof(block) - 1, MSG_DONTWAIT), 0);
     cr_expect(strstr(block, "\r\n\r\nafter/load"), "%s", block);
     close(fd);

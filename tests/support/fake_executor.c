@@ -172,13 +172,21 @@ advance(fake_executor *fx, fake_run *r)
     return true;
 }
 
-static void
+static bool
 op_run(wsgi__executor *base)
 {
     fake_executor *fx = from_base(base);
     for (size_t i = 0; i < fx->n_jobs;)
         if (!advance(fx, &fx->jobs[i]))
             i++;
+    return true;
+}
+
+static void
+op_leaving(wsgi__executor *base, wsgi__job *job)
+{
+    (void)job;
+    from_base(base)->leaving++;
 }
 
 static bool
@@ -196,6 +204,7 @@ static const wsgi__executor_ops ops = {
     .pause = op_pause,
     .resume = op_resume,
     .cancel = op_cancel,
+    .leaving = op_leaving,
     .run = op_run,
     .ready = op_ready,
 };

@@ -40,7 +40,7 @@ typedef struct fake_executor {
     bool released;
 
     /* What was seen, for assertions. */
-    size_t submitted, ended, done, paused, cancelled;
+    size_t submitted, ended, done, paused, cancelled, leaving;
     char last_target[256];
     char last_body[256];
     int64_t last_body_len;

@@ -173,3 +173,12 @@ python_quiet(void)
     PyErr_Print();
     return false;
 }
+
+int
+python_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    PyThreadState *state = PyEval_SaveThread();
+    int ready = poll(fds, n, timeout_ms);
+    PyEval_RestoreThread(state);
+    return ready;
+}

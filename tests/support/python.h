@@ -17,6 +17,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -52,6 +53,10 @@ bool python_is_bytes(PyObject *object, const void *data, size_t len);
 /* Whether an exception of the type is set whose text contains `part`; clears
  * it.  What differs is printed on stderr. */
 bool python_raised(PyObject *type, const char *part);
+
+/* poll() as a host with its own loop does it: without the GIL, which threads of
+ * the application need. */
+int python_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 
 /* Whether no exception is set; prints and clears the one that is. */
 bool python_quiet(void);

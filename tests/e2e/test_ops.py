@@ -211,3 +211,72 @@ def test_upgrade_hands_the_addresses_over(serve, tmp_path):
 
 def status_or_nothing(path):
     return run_wsgid("status", "--control-socket", path).stdout
+
+
+# ---- While the application is busy -----------------------------------------
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A pipe that /gate waits for; opened at the end."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    yield path
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_answers_while_every_thread_is_busy(serve, tmp_path, gate, workers):
+    control = tmp_path / "control"
+    server = serve(
+        "lifecycle:app", "--workers", workers, "--threads", "2", "--health-path", "/health",
+        "--control-socket", control, env={"E2E_GATE": str(gate)},
+    )  # fmt: skip
+    busy = [server.connect() for _ in range(2)]
+    for client in busy:
+        client.send(request(path="/gate?card=4111"))
+    wait_for(lambda: status(control).count("GET /gate?card=4111") == 2, "the calls to be shown")
+    text = status(control)
+    assert "requests running 2, queued 0" in text
+    assert len(re.findall(r"^  thread \d+ +application +\d+\S* m?s  GET /gate", text, re.M)) == 2
+    with server.connect() as client:
+        assert client.ask(path="/health").body == b"ready\n"
+    waiting = server.connect()
+    waiting.send(request(path="/"))
+    wait_for(lambda: "queued 1" in status(control), "the third to wait")
+    writers = [os.open(gate, os.O_WRONLY)]
+    os.write(writers[0], b"open")
+    os.close(writers[0])
+    for client in busy:
+        assert client.response().status == 200
+    assert waiting.response().body == b"hello"
+    for client in [*busy, waiting]:
+        client.close()
+
+
+def test_stops_being_ready_before_it_stops(serve, tmp_path, gate):
+    control = tmp_path / "control"
+    server = serve(
+        "lifecycle:app", "--workers", "0", "--health-path", "/health",
+        "--control-socket", control, env={"E2E_GATE": str(gate)},
+    )  # fmt: skip
+    with server.connect() as busy, server.connect() as watcher:
+        assert watcher.ask(path="/health").status == 200
+        busy.send(request(path="/gate"))
+        # A request that has begun is answered.
+        watcher.send(request(path="/health")[:-2])
+        wait_for(lambda: "GET /gate" in status(control), "the call")
+        server.kill(signal.SIGTERM)
+        server.wait_log("SIGTERM: finishing")
+        wait_for(server.refuses, "the end of listening")
+        watcher.send(b"\r\n")
+        answer = watcher.response()
+        assert (answer.status, answer.body) == (503, b"stopping\n")
+        assert answer.get("connection") == "close"
+        fd = os.open(gate, os.O_WRONLY)
+        os.close(fd)
+        assert busy.response().status == 200
+    assert server.wait() == 0

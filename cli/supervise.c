@@ -127,7 +127,9 @@ longest_drain(const program *self)
 {
     int64_t grace = args_number(&self->options, "graceful-timeout");
 
-    return grace ? grace + MERCY_MS : 0;
+    int64_t delay = args_number(&self->options, "drain-delay");
+
+    return grace ? delay + grace + MERCY_MS : 0;
 }
 
 static int64_t

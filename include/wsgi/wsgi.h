@@ -210,6 +210,20 @@ typedef enum wsgi_option {
     WSGI_OPT_QUEUE_SIZE = 23,
     /* For a request to wait for a thread; then 503. [30000] */
     WSGI_OPT_QUEUE_TIMEOUT = 24,
+    /* Requests that a supervised worker answers before another takes its place;
+     * 0: no limit.  This and the next three do nothing without a supervisor. [0]
+     */
+    WSGI_OPT_MAX_REQUESTS = 25,
+    /* At most so many requests more, by chance, so that workers are not all
+     * replaced at once. [0] */
+    WSGI_OPT_MAX_REQUESTS_JITTER = 26,
+    /* Age at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_LIFETIME = 27,
+    /* Resident memory at which another worker takes its place. [0] */
+    WSGI_OPT_MAX_MEMORY = 28,
+    /* How long to go on accepting after WSGI_STOP_DRAIN, for load balancers that
+     * notice a stop only after a while. [0] */
+    WSGI_OPT_DRAIN_DELAY = 29,
 
     /* -- Strings, for wsgi_server_set_str() -- */
 

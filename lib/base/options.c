@@ -39,6 +39,25 @@ static const wsgi_option_info table[] = {
     { SIZE, WSGI_OPT_MULTIPROCESS, WSGI_KIND_BOOL, "multiprocess", "",
       "running", "", "Tell the application that other processes serve it too",
       "no", 0, 1 },
+    { SIZE, WSGI_OPT_MAX_REQUESTS, WSGI_KIND_INT, "max-requests", "",
+      "running", "NUMBER",
+      "Requests after which another worker takes the place of one; 0 is no "
+      "limit",
+      "0", 0, INT32_MAX },
+    { SIZE, WSGI_OPT_MAX_REQUESTS_JITTER, WSGI_KIND_INT, "max-requests-jitter",
+      "", "running", "NUMBER",
+      "At most so many requests more, by chance, so that workers are not all "
+      "replaced at once",
+      "0", 0, INT32_MAX },
+    { SIZE, WSGI_OPT_MAX_LIFETIME, WSGI_KIND_DURATION, "max-lifetime", "",
+      "running", "SECONDS",
+      "Age at which another worker takes the place of one; 0 is no limit", "0",
+      0, 365 * DAY },
+    { SIZE, WSGI_OPT_MAX_MEMORY, WSGI_KIND_SIZE, "max-memory", "", "running",
+      "BYTES",
+      "Resident memory at which another worker takes the place of one; 0 is "
+      "no limit",
+      "0", 0, KIB *GIB },
     { SIZE, WSGI_OPT_SENDFILE, WSGI_KIND_BOOL, "sendfile", "", "running", "",
       "Send the files of wsgi.file_wrapper from the kernel", "yes", 0, 1 },
 
@@ -80,6 +99,12 @@ static const wsgi_option_info table[] = {
       "", "time", "SECONDS",
       "Time for requests under way to finish when the server stops", "30", 0,
       DAY },
+
+    { SIZE, WSGI_OPT_DRAIN_DELAY, WSGI_KIND_DURATION, "drain-delay", "",
+      "time", "SECONDS",
+      "Time to go on accepting connections when the server stops, for load "
+      "balancers to notice",
+      "0", 0, DAY },
 
     /* The ceilings of a head are the parser's. */
     { SIZE, WSGI_OPT_LIMIT_REQUEST_LINE, WSGI_KIND_SIZE, "limit-request-line",

@@ -106,7 +106,7 @@ turn_away(wsgi_server *server, wsgi__listener *listener)
 static void
 rest(wsgi_server *server)
 {
-    if (server->phase != WSGI__SERVER_SERVING)
+    if (!wsgi__server_accepts(server))
         return; /* these are the last ones, and listening ends */
     note_failure(server);
     watch_all(server, false);
@@ -181,7 +181,7 @@ wsgi__accept_look(wsgi_server *server)
 void
 wsgi__accept_regulate(wsgi_server *server)
 {
-    if (server->phase == WSGI__SERVER_SERVING &&
+    if (wsgi__server_accepts(server) &&
         !wsgi__timer_armed(&server->accept_pause))
         watch_all(server, wsgi__conns_have_room(&server->conns));
 }

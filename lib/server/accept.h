@@ -11,8 +11,8 @@
 /* Prepares the listeners; none is watched yet. */
 void wsgi__accept_init(wsgi_server *server);
 
-/* Begins, pauses and goes on by the number of connections, while the server is
- * SERVING.  To be called once a turn. */
+/* Begins, pauses and goes on by the number of connections, while the server
+ * accepts.  To be called once a turn. */
 void wsgi__accept_regulate(wsgi_server *server);
 
 /* Looks for connections without having been woken, if it accepts. */

@@ -250,6 +250,7 @@ wsgi__conn_finish(wsgi__conn *conn)
         wsgi__conns_give_exchange(set, x);
     conn->x = NULL;
     conn->n_requests++;
+    conn->set->n_requests++;
     if (keep)
         next_request(conn);
     else

@@ -47,6 +47,7 @@ typedef struct wsgi__conns {
     wsgi__conn *first;
     size_t count;
     uint64_t last_number;
+    uint64_t n_requests;
     wsgi__conn *unflushed; /* have output since the last flush */
     wsgi__conn *waiting;   /* have a pipelined request to be parsed */
     wsgi__conn *dead;      /* closed, freed at the end of the turn */

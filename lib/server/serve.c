@@ -5,6 +5,7 @@
 
 #include "base/macros.h"
 #include "server/accept.h"
+#include "server/recycle.h"
 #include "server/worker_server.h"
 
 /* Rounds of run and parse in one turn, for pipelined requests, and how long
@@ -29,8 +30,7 @@ begin_drain(wsgi_server *server)
         wsgi__options_int(&server->options, WSGI_OPT_GRACEFUL_TIMEOUT);
 
     server->phase = WSGI__SERVER_DRAINING;
-    server->health.ready = false;
-    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
+    wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);
@@ -59,6 +59,28 @@ end_calls(wsgi_server *server)
 }
 
 static void
+on_leave_end(wsgi__timer *timer)
+{
+    begin_drain(WSGI__OWNER(timer, wsgi_server, leave_end));
+}
+
+/* Where siblings accept, nobody has to notice that this one does not. */
+static void
+begin_leave(wsgi_server *server)
+{
+    int64_t delay = wsgi__options_int(&server->options, WSGI_OPT_DRAIN_DELAY);
+
+    server->health.ready = false;
+    atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
+    if (delay == 0 || wsgi__worker_server_has_siblings(server)) {
+        begin_drain(server);
+        return;
+    }
+    server->phase = WSGI__SERVER_LEAVING;
+    wsgi__loop_arm(server->loop, &server->leave_end, (unsigned)delay);
+}
+
+static void
 on_drain_end(wsgi__timer *timer)
 {
     wsgi_server *server = WSGI__OWNER(timer, wsgi_server, drain_end);
@@ -78,12 +100,13 @@ obey_stop(wsgi_server *server)
             break;
         server->stopping_now = true;
         server->phase = WSGI__SERVER_DRAINING;
+        wsgi__loop_disarm(server->loop, &server->leave_end);
         wsgi__accept_end(server);
         end_calls(server);
         break;
     case WSGI__STOP_DRAIN:
         if (server->phase == WSGI__SERVER_SERVING)
-            begin_drain(server);
+            begin_leave(server);
         break;
     default:
         break;
@@ -233,6 +256,7 @@ build(wsgi_server *server)
                                  "control socket: %s",
                                  strerror(errno));
     wsgi__accept_init(server);
+    server->leave_end.expired = on_leave_end;
     server->drain_end.expired = on_drain_end;
     if (wsgi__worker_server_begin(server) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
@@ -264,6 +288,7 @@ close_all(wsgi_server *server)
     wsgi__accept_end(server);
     wsgi__monitors_close(&server->monitors);
     wsgi__worker_server_end(server);
+    wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__loop_disarm(server->loop, &server->drain_end);
     if (server->conns.input) {
         wsgi__executor_be_hosted(ex);
@@ -417,8 +442,6 @@ turn(void *user, int timeout_ms)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",
                                  strerror(errno));
-    wsgi__count_set(&server->score->heartbeat_ns,
-                    wsgi__loop_now(server->loop) * 1000000);
     obey_stop(server);
     if (!run_ready(server))
         return WSGI__TURN_LOST;
@@ -426,6 +449,7 @@ turn(void *user, int timeout_ms)
     wsgi__conns_reap(&server->conns);
     wsgi__monitors_turn(&server->monitors);
     wsgi__accept_regulate(server);
+    wsgi__recycle_by_requests(server);
     update_score(server);
     return is_through(server) ? WSGI_STOPPED : WSGI_OK;
 }

@@ -27,6 +27,7 @@
 typedef enum wsgi__phase {
     WSGI__SERVER_NEW,     /* configured; bound, perhaps loaded */
     WSGI__SERVER_SERVING, /* accepts */
+    WSGI__SERVER_LEAVING, /* accepts still, for the drain delay */
     WSGI__SERVER_DRAINING,
     WSGI__SERVER_STOPPED
 } wsgi__phase;
@@ -66,7 +67,7 @@ struct wsgi_server {
     int reserve_fd;      /* -1, or what is given up to turn a client away */
     bool accept_failing; /* it is said once until it is over */
     uint64_t accept_failed_at;
-    wsgi__timer drain_end, give_up;
+    wsgi__timer leave_end, drain_end, give_up;
     bool accepting;
     bool stopping_now; /* it was told to, and has begun */
     bool given_up;     /* calls that do not end are left behind */
@@ -76,6 +77,8 @@ struct wsgi_server {
     wsgi_worker *worker; /* NULL: not supervised */
     wsgi__io orders;     /* of the supervisor */
     wsgi__timer beat;
+    uint64_t last_request; /* of this worker; 0: no limit */
+    uint64_t ready_ms;
 
     /* Written by any thread or signal handler. */
     atomic_int stop_asked;
@@ -95,6 +98,13 @@ int wsgi__server_start_monitors(wsgi_server *server);
 
 /* From the loaded callable, by the options as they are now.  No GIL needed. */
 int wsgi__server_make_app(wsgi_server *server);
+
+static inline bool
+wsgi__server_accepts(const wsgi_server *server)
+{
+    return server->phase == WSGI__SERVER_SERVING ||
+           server->phase == WSGI__SERVER_LEAVING;
+}
 
 /* Ends serving at once, if it has begun: connections and executor go.  The
  * loop stays, since wsgi_server_stop() may be waking it.  False: calls of the

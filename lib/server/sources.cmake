@@ -2,8 +2,8 @@ target_sources(wsgi_objects PRIVATE
   server/accept.c
   server/access.c
   server/answer.c
-  server/cgroup.c
   server/call_run.c
+  server/cgroup.c
   server/conn.c
   server/conn_input.c
   server/conn_job.c
@@ -16,10 +16,11 @@ target_sources(wsgi_objects PRIVATE
   server/executor.c
   server/health.c
   server/monitor.c
+  server/outbox.c
+  server/recycle.c
   server/report.c
   server/report_metrics.c
   server/report_status.c
-  server/outbox.c
   server/score.c
   server/scoreboard.c
   server/serve.c

@@ -1,11 +1,12 @@
-/* A server that is what a worker does: it obeys the supervisor, and asks for
- * another in its place when it has served enough. */
+/* A server that is what a worker does: it obeys the supervisor and gives signs of
+ * life. */
 #include "server/worker_server.h"
 
 #include <wsgi/supervisor.h>
 
 #include "base/macros.h"
 #include "server/accept.h"
+#include "server/recycle.h"
 #include "server/worker.h"
 
 /* How often the loop turns at least, as a sign of life. */
@@ -48,6 +49,7 @@ on_beat(wsgi__timer *timer)
     wsgi_server *server = WSGI__OWNER(timer, wsgi_server, beat);
     wsgi__loop_arm(server->loop, timer, BEAT_MS);
     wsgi__accept_look(server);
+    wsgi__recycle_by_age_and_size(server);
 }
 
 int
@@ -58,6 +60,7 @@ wsgi__worker_server_begin(wsgi_server *server)
     server->orders =
         (wsgi__io){ .fd = wsgi_worker_fd(server->worker), .ready = on_order };
     server->beat.expired = on_beat;
+    wsgi__recycle_begin(server);
     int status = wsgi__loop_watch(server->loop, &server->orders, WSGI__READ);
     if (status == WSGI_OK)
         status = wsgi__loop_arm(server->loop, &server->beat, BEAT_MS);

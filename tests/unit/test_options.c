@@ -68,6 +68,11 @@ static const struct {
     { WSGI_OPT_REUSE_PORT, "reuse-port", 0 },
     { WSGI_OPT_FACTORY, "factory", 0 },
     { WSGI_OPT_MIN_BODY_RATE, "min-body-rate", 240 },
+    { WSGI_OPT_MAX_REQUESTS, "max-requests", 0 },
+    { WSGI_OPT_MAX_REQUESTS_JITTER, "max-requests-jitter", 0 },
+    { WSGI_OPT_MAX_LIFETIME, "max-lifetime", 0 },
+    { WSGI_OPT_MAX_MEMORY, "max-memory", 0 },
+    { WSGI_OPT_DRAIN_DELAY, "drain-delay", 0 },
 };
 
 static const struct {

@@ -255,6 +255,14 @@ static const args_option own[] = {
              "Set an environment variable before Python starts; may be given "
              "several times"),
       .letter = 'e', INTO(take_env, env) },
+    { SWITCH(
+          "reload", "application",
+          "Start new workers when a Python file of the application changes, "
+          "also one that cannot be imported; for development"),
+      INTO(take_bool, reload) },
+    { STRING("reload-extra-file", "", "application", "FILE", "",
+             "With --reload, watch this file too; may be given several times"),
+      INTO(take_item, reload_files) },
     { STRING("access-logfile", "", "logs", "FILE", "",
              "Write a line for each request to this file; - is stdout"),
       INTO(take_string, access_logfile) },
@@ -587,8 +595,8 @@ int
 args_parse(args *into, int argc, char *const *argv, text *error)
 {
     size_t room = (size_t)argc + 1;
-    args_list *lists[] = { &into->binds, &into->env, &into->names,
-                           &into->values };
+    args_list *lists[] = { &into->binds, &into->env, &into->reload_files,
+                           &into->names, &into->values };
 
     *into = (args){ .log_level = WSGI_LOG_INFO,
                     .heartbeat_timeout = -1,
@@ -633,6 +641,7 @@ args_free(args *into)
 {
     free(into->binds.items);
     free(into->env.items);
+    free(into->reload_files.items);
     free(into->names.items);
     free(into->values.items);
     *into = (args){ 0 };

@@ -32,7 +32,8 @@ typedef struct args {
     args_action action;
     const char *app;
     args_list binds;
-    args_list env;    /* NAME=VALUE, checked */
+    args_list env; /* NAME=VALUE, checked */
+    args_list reload_files;
     args_list names;  /* options of the library, and ... */
     args_list values; /* ... their values, in the order given */
     const char *chdir, *pythonpath, *venv;
@@ -43,7 +44,7 @@ typedef struct args {
     int64_t heartbeat_timeout; /* milliseconds; -1: by the other limits */
     int64_t umask;             /* -1: as it is */
     wsgi_log_level log_level;
-    bool trace, preload, daemon;
+    bool trace, preload, daemon, reload;
 } args;
 
 typedef struct args_option args_option;

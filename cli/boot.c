@@ -56,6 +56,21 @@ set_multiprocess(program *self)
 }
 
 static int
+check_reload(program *self)
+{
+    if (self->options.reload && self->workers == 0)
+        return program_fail(self, WRONG_USAGE,
+                            "--reload starts new workers, and --workers 0 has "
+                            "none: leave one of the two out");
+    if (self->options.reload && self->options.preload)
+        return program_fail(self, WRONG_USAGE,
+                            "--reload imports the application anew in each "
+                            "worker, and --preload once for all: leave one of "
+                            "the two out");
+    return DONE;
+}
+
+static int
 check_identity(program *self)
 {
     const args *options = &self->options;
@@ -94,7 +109,8 @@ boot_check_values(program *self)
     if (!accesslog_compile(&self->access, format ? format : ACCESSLOG_DEFAULT,
                            &error))
         return program_fail(self, WRONG_USAGE, why);
-    return check_identity(self);
+    code = check_reload(self);
+    return code ? code : check_identity(self);
 }
 
 int

@@ -12,6 +12,7 @@
 #include "help.h"
 #include "interp.h"
 #include "program.h"
+#include "reload.h"
 #include "serving.h"
 #include "signals.h"
 #include "status.h"
@@ -90,6 +91,7 @@ finish(program *self)
     accesslog_free(&self->access);
     logfile_close(&self->errors.file);
     identity_free(&self->who);
+    reload_end(self);
     free(self->folder);
 }
 
@@ -118,6 +120,8 @@ run(program *self)
     self->errors.file.fd = STDERR_FILENO;
     self->access.file.fd = -1;
     self->manager.fd = -1;
+    self->reload.watcher.fd = -1;
+    self->reload.from = self->reload.to = self->reload.timer = -1;
     self->folder = getcwd(NULL, 0);
     self->server = wsgi_server_new();
     int code = self->server ? do_it(self)

@@ -16,6 +16,7 @@
 #include "identity.h"
 #include "notify.h"
 #include "pidfile.h"
+#include "watcher.h"
 
 #define PROGRAM_MESSAGE 4096
 
@@ -27,6 +28,17 @@ enum {
     CANNOT_BOOT = 3,  /* an address, a file or Python is not to be had */
     CANNOT_IMPORT = 4 /* the application cannot be imported */
 };
+
+/* What reload.c has. */
+typedef struct reloading {
+    watcher watcher;
+    int from, to;     /* a pipe with names of files, of the workers */
+    int timer;        /* from a change to the reload; -1 like these: none */
+    char names[8192]; /* read from the pipe */
+    size_t n_names;
+    char changed[4096]; /* what has changed last */
+    bool complained;
+} reloading;
 
 typedef struct program {
     args options;
@@ -41,6 +53,7 @@ typedef struct program {
     detach terminal;
     identity who;
     notify manager;
+    reloading reload;
     long successor; /* the process of an upgrade; 0: none */
     bool python;    /* was started, and is to be ended */
     bool served;    /* the start has been announced */

@@ -1,6 +1,7 @@
 #include "serving.h"
 
 #include "interp.h"
+#include "reload.h"
 #include "signals.h"
 
 int
@@ -10,6 +11,7 @@ serving_load(program *self)
     text error;
 
     text_init(&error, why, sizeof(why));
+    reload_name_files(self);
     if (!interp_start(&self->options, self->argv, &error))
         return program_fail(self, CANNOT_BOOT, why);
     self->python = true;
@@ -75,6 +77,8 @@ serving_as_worker(wsgi_worker *worker, void *user)
     if (code == DONE && !self->python)
         code = serving_load(self);
     detach_worker(&self->terminal);
+    if (code == CANNOT_IMPORT && self->options.reload)
+        reload_await_change(self, worker);
     if (code == DONE)
         code = serve(self);
     wsgi_server_free(self->server);

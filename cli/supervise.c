@@ -5,6 +5,7 @@
 
 #include "boot.h"
 #include "interp.h"
+#include "reload.h"
 #include "serving.h"
 #include "upgrade.h"
 
@@ -186,6 +187,8 @@ supervise(program *self)
     int code = configure(self);
     if (code == DONE)
         code = boot_bind_monitors(self);
+    if (code == DONE)
+        code = reload_begin(self);
     if (code == DONE)
         code = boot_change_identity(self);
     if (code == DONE)

@@ -51,6 +51,8 @@ describe(const args *a, char *out, size_t size)
         fprintf(to, " bind=%s", a->binds.items[i]);
     for (size_t i = 0; i < a->env.n; i++)
         fprintf(to, " env=%s", a->env.items[i]);
+    for (size_t i = 0; i < a->reload_files.n; i++)
+        fprintf(to, " extra=%s", a->reload_files.items[i]);
     for (size_t i = 0; i < a->names.n; i++)
         fprintf(to, " %s:%s", a->names.items[i], a->values.items[i]);
     for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
@@ -64,6 +66,8 @@ describe(const args *a, char *out, size_t size)
         fprintf(to, " trace");
     if (a->daemon)
         fprintf(to, " daemon");
+    if (a->reload)
+        fprintf(to, " reload");
     fclose(to);
 }
 
@@ -100,6 +104,9 @@ Test(args, accepted)
         { { "--metrics-bind", ":9100", "--control-socket=x", "m" },
           "m metrics=:9100 control=x" },
         { { "status", "--control-socket", "x" }, "(none) action=4 control=x" },
+        { { "--reload", "--reload-extra-file", "a", "m",
+            "--reload-extra-file=b" },
+          "m extra=a extra=b reload" },
         { { "status", "--help" }, "(none) action=2" },
         { { "--", "status" }, "status" },
         { { "-b", "x", "status" }, "status bind=x" },

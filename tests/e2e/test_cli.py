@@ -33,7 +33,8 @@ OPTIONS = [
     "sendfile", "server-header", "root-path", "factory", "chdir", "pythonpath",
     "venv", "env", "access-logfile", "access-logformat", "error-logfile",
     "log-level", "trace", "check-app", "pid", "health-path", "daemon", "user",
-    "group", "umask", "name", "metrics-bind", "control-socket", "version", "help", "workers", "preload",
+    "group", "umask", "name", "metrics-bind", "control-socket", "reload",
+    "reload-extra-file", "version", "help", "workers", "preload",
     "max-requests", "max-requests-jitter", "max-lifetime", "max-memory",
     "drain-delay", "heartbeat-timeout",
 ]  # fmt: skip

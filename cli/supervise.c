@@ -133,12 +133,16 @@ longest_drain(const program *self)
     return grace ? delay + grace + MERCY_MS : 0;
 }
 
+/* Who has no limit for requests wants none for what they do to the loop. */
 static int64_t
 longest_silence(const program *self)
 {
     int64_t given = self->options.heartbeat_timeout;
+    int64_t timeout = args_number(&self->options, "timeout");
 
-    return given >= 0 ? given : HEARTBEAT_MS;
+    if (given >= 0)
+        return given;
+    return timeout && timeout < HEARTBEAT_MS ? HEARTBEAT_MS : timeout;
 }
 
 static int

@@ -38,6 +38,7 @@ prefix=$work/prefix
 pc=$(find "$prefix" -name libwsgi.pc)
 lib=${pc%/pkgconfig/libwsgi.pc}
 for file in "$prefix/include/wsgi/wsgi.h" "$prefix/include/wsgi/python.h" \
+    "$prefix/include/wsgi/supervisor.h" \
     "$prefix/include/wsgi/version.h" "$prefix/bin/wsgid" "$lib/libwsgi.so" \
     "$lib/libwsgi.so.0" "$lib/libwsgi.a" "$pc" \
     "$lib/cmake/libwsgi/libwsgi-config.cmake"; do

@@ -435,7 +435,7 @@ wsgi__conn_drain(wsgi__conn *conn)
     wsgi__conn_read(conn); /* a request may have come just now */
     if (conn->state == WSGI__CONN_CLOSED || !wsgi__conn_is_idle(conn))
         return;
-    if (conn->n_requests > 0)
+    if (conn->n_requests > 0 && !conn->set->gentle)
         wsgi__conn_close(conn);
     else
         wsgi__conn_arm(conn);

@@ -56,6 +56,9 @@ typedef struct wsgi__conns {
     char *input; /* what was read last, of any connection */
     wsgi__buf scratch;
     bool draining;
+    /* Set by the owner before it drains, if others serve on: a client that is
+     * about to send its next request has the grace to do so. */
+    bool gentle;
 } wsgi__conns;
 
 /* Zero-fills the rest.  executor may be NULL where pages answer every request.

@@ -31,31 +31,12 @@ begin_drain(wsgi_server *server)
 
     server->phase = WSGI__SERVER_DRAINING;
     wsgi__loop_disarm(server->loop, &server->leave_end);
+    server->conns.gentle = wsgi__worker_server_has_siblings(server);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
     wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
-}
-
-static void
-on_give_up(wsgi__timer *timer)
-{
-    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, give_up);
-    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
-                     "%zu calls of the application do not end, although an "
-                     "exception was raised in them; leaving them behind",
-                     wsgi__executor_jobs(server->executor));
-    server->given_up = true;
-}
-
-/* Nobody waits for what is under way any more. */
-static void
-end_calls(wsgi_server *server)
-{
-    wsgi__executor_interrupt(server->executor);
-    wsgi__conns_close_all(&server->conns);
-    wsgi__loop_arm(server->loop, &server->give_up, GIVE_UP_MS);
 }
 
 static void
@@ -78,6 +59,26 @@ begin_leave(wsgi_server *server)
     }
     server->phase = WSGI__SERVER_LEAVING;
     wsgi__loop_arm(server->loop, &server->leave_end, (unsigned)delay);
+}
+
+static void
+on_give_up(wsgi__timer *timer)
+{
+    wsgi_server *server = WSGI__OWNER(timer, wsgi_server, give_up);
+    wsgi__log_printf(&server->log, WSGI_LOG_ERROR,
+                     "%zu calls of the application do not end, although an "
+                     "exception was raised in them; leaving them behind",
+                     wsgi__executor_jobs(server->executor));
+    server->given_up = true;
+}
+
+/* Nobody waits for what is under way any more. */
+static void
+end_calls(wsgi_server *server)
+{
+    wsgi__executor_interrupt(server->executor);
+    wsgi__conns_close_all(&server->conns);
+    wsgi__loop_arm(server->loop, &server->give_up, GIVE_UP_MS);
 }
 
 static void
@@ -258,12 +259,12 @@ build(wsgi_server *server)
     wsgi__accept_init(server);
     server->leave_end.expired = on_leave_end;
     server->drain_end.expired = on_drain_end;
+    server->give_up.expired = on_give_up;
     if (wsgi__worker_server_begin(server) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot watch for the supervisor's orders: "
                                  "%s",
                                  strerror(errno));
-    server->give_up.expired = on_give_up;
     return WSGI_OK;
 }
 

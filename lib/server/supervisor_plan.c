@@ -89,6 +89,7 @@ farewell(wsgi__plan_phase phase, wsgi__place_state state)
     case WSGI__PLACE_KILLED:
         return WSGI__ACT_NOTHING;
     case WSGI__PLACE_STARTING:
+        return phase == WSGI__PLAN_KILL ? WSGI__ACT_KILL : WSGI__ACT_END;
     case WSGI__PLACE_READY:
         if (phase == WSGI__PLAN_STOP || phase == WSGI__PLAN_PAUSE)
             return WSGI__ACT_DRAIN;
@@ -103,11 +104,30 @@ farewell(wsgi__plan_phase phase, wsgi__place_state state)
     return WSGI__ACT_NOTHING;
 }
 
+/* One that the kernel cannot kill is not waited for. */
+static bool
+is_dying(const wsgi__plan *plan, const wsgi__place *place)
+{
+    bool lately = plan->now_ms - place->since_ms < WSGI__END_MS;
+
+    return place->state == WSGI__PLACE_STARTING ||
+           place->state == WSGI__PLACE_ENDING ||
+           (place->state == WSGI__PLACE_KILLED && lately);
+}
+
+/* Those that accept go last: a socket that only a dying worker still has takes
+ * connections that nobody will ever answer. */
 static wsgi__step
 next_farewell(const wsgi__plan *plan)
 {
+    bool any_dying = false;
+
+    for (size_t i = 0; i < plan->n_places; i++)
+        any_dying |= is_dying(plan, &plan->places[i]);
     for (size_t i = 0; i < plan->n_places; i++) {
         wsgi__act act = farewell(plan->phase, plan->places[i].state);
+        if (act == WSGI__ACT_DRAIN && any_dying)
+            continue;
         if (act != WSGI__ACT_NOTHING)
             return (wsgi__step){ act, i };
     }

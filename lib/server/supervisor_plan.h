@@ -16,7 +16,8 @@
  *   state    | leaves to
  *   ---------+--------------------------------------------------------------
  *   FREE     | STARTING by a fork
- *   STARTING | READY when the worker says so; DRAINING when it is not wanted
+ *   STARTING | READY when the worker says so; DRAINING when it is not wanted,
+ *            | ENDING when nobody is
  *   READY    | DRAINING by SIGTERM; ENDING by SIGQUIT, or by SIGABRT when it
  *            | gives no sign of life
  *   DRAINING | ENDING by SIGQUIT; KILLED when it takes too long

@@ -101,7 +101,7 @@ def test_pipelining(server):
 def test_an_answer_does_not_wait_for_the_next_call(serve, tmp_path, pipelined):
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
-    server = serve("lifecycle:app", env={"E2E_GATE": gate})
+    server = serve("lifecycle:app", "--threads", 1, env={"E2E_GATE": gate})
     asked = request(path="/gate")
     with server.connect() as first, server.connect() as other:
         first.send(asked)

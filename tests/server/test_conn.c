@@ -675,6 +675,26 @@ Test(conn, draining_closes_idle_connections_at_once)
     teardown(&w);
 }
 
+/* Others serve on, so there is no hurry: the next request is answered, and the
+ * client told. */
+Test(conn, gentle_draining_waits_for_one_request_more)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    say(&w, GET("/first"));
+    free(hear(&w, NULL));
+    w.set.gentle = true;
+    wsgi__conns_drain(&w.set);
+    cr_expect_eq(w.set.count, 1);
+    say(&w, GET("/second"));
+    char *got = hear(&w, &closed);
+    cr_expect(strstr(got, "Connection: close"), "%s", got);
+    cr_expect(closed);
+    free(got);
+    teardown(&w);
+}
+
 /* What ends the requests of a connection whose last answer is still on its way
  * to a client that reads slowly. */
 static void

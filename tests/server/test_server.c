@@ -1,5 +1,6 @@
 /* The public API, with Python and over real sockets. */
 #include "support/python.h"
+#include "support/serving.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -44,52 +45,6 @@ app_of(const char *source)
     return app;
 }
 
-/* A server of the application in `source`, bound to a free port. */
-static wsgi_server *
-new_server(const char *source)
-{
-    wsgi_server *server = wsgi_server_new();
-    cr_assert_not_null(server);
-    wsgi_server_set_log(server, WSGI_LOG_ERROR, quiet, NULL);
-    PyObject *app = app_of(source);
-    cr_assert_eq(wsgi_server_set_app_object(server, app), WSGI_OK, "%s",
-                 wsgi_server_error(server));
-    Py_DECREF(app);
-    cr_assert_eq(wsgi_server_bind(server, "127.0.0.1:0"), WSGI_OK, "%s",
-                 wsgi_server_error(server));
-    return server;
-}
-
-static int
-connect_to(const wsgi_server *server)
-{
-    const char *address = wsgi_server_address(server, 0);
-    struct sockaddr_in sa = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-        .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
-    };
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    return fd;
-}
-
-/* Asks and reads until the server closes; the answer is the caller's. */
-static char *
-ask(const wsgi_server *server, const char *target)
-{
-    char *text = calloc(1, 65536);
-    size_t len = 0;
-    int fd = connect_to(server);
-    dprintf(fd, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-            target);
-    for (ssize_t n;
-         len < 65535 && (n = read(fd, text + len, 65535 - len)) > 0;)
-        len += (size_t)n;
-    close(fd);
-    return text;
-}
-
 /* ---- Serving ------------------------------------------------------------ */
 
 static void *
@@ -100,14 +55,14 @@ serve(void *user)
 
 Test(server, serves_from_a_thread_and_stops_from_another)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     pthread_t thread;
     void *status;
     PyThreadState *gil = PyEval_SaveThread();
 
     cr_assert_eq(pthread_create(&thread, NULL, serve, server), 0);
     for (int i = 0; i < 3; i++) {
-        char *got = ask(server, "/thread");
+        char *got = serving_ask(server, "/thread");
         cr_expect(strstr(got, "\r\n\r\nhello /thread"), "%s", got);
         free(got);
     }
@@ -130,7 +85,7 @@ on_signal(int number)
 
 Test(server, stops_from_a_signal_handler)
 {
-    signalled = new_server(HELLO);
+    signalled = serving_new(HELLO);
     signal(SIGALRM, on_signal);
     alarm(1);
     /* The GIL is held here: serving gives it back, and takes it again. */
@@ -141,7 +96,7 @@ Test(server, stops_from_a_signal_handler)
 
 Test(server, a_stop_before_serving_is_not_forgotten)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     wsgi_server_stop(server, WSGI_STOP_NOW);
     wsgi_server_stop(server, WSGI_STOP_DRAIN);
     cr_expect_eq(wsgi_server_serve(server), WSGI_OK);
@@ -153,12 +108,12 @@ Test(server, a_stop_before_serving_is_not_forgotten)
 static void *
 ask_in_thread(void *user)
 {
-    return ask(user, "/own-loop");
+    return serving_ask(user, "/own-loop");
 }
 
 Test(server, one_descriptor_is_the_whole_contract)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     cr_expect_eq(wsgi_server_fd(server), -1, "not before the start");
     cr_expect_eq(wsgi_server_dispatch(server, 0), WSGI_ERR_STATE);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK, "%s",
@@ -201,10 +156,10 @@ dispatch(wsgi_server *server, int times)
 Test(server, the_poll_back_end_has_no_descriptor_but_can_be_dispatched)
 {
     setenv("WSGI_LOOP", "poll", 1);
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
     cr_expect_eq(wsgi_server_fd(server), -1);
-    int fd = connect_to(server);
+    int fd = serving_connect(server);
     char block[4096];
     dprintf(fd, "GET /poll HTTP/1.1\r\nHost: x\r\n\r\n");
     dispatch(server, 3);
@@ -237,7 +192,7 @@ connect_fd(int fd, const wsgi_server *server)
 
 Test(server, without_descriptors_clients_are_turned_away)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     int errors = 0;
     wsgi_server_set_log(server, WSGI_LOG_ERROR, count_errors, &errors);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
@@ -275,14 +230,14 @@ Test(server, without_descriptors_clients_are_turned_away)
 /* Idle connections make room for those who want something. */
 Test(server, a_full_server_closes_what_is_idle)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     char block[4096];
     int fds[4];
     cr_assert_eq(wsgi_server_set_int(server, WSGI_OPT_WORKER_CONNECTIONS, 2),
                  WSGI_OK);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
     for (int i = 0; i < 4; i++) {
-        fds[i] = connect_to(server);
+        fds[i] = serving_connect(server);
         dprintf(fds[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         dispatch(server, 5);
         cr_expect_gt(recv(fds[i], block, sizeof(block), MSG_DONTWAIT), 0, "%d",
@@ -299,15 +254,15 @@ Test(server, a_full_server_closes_what_is_idle)
 /* Busy ones are left alone: who comes then waits. */
 Test(server, a_full_server_lets_newcomers_wait)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     char block[4096];
     cr_assert_eq(wsgi_server_set_int(server, WSGI_OPT_WORKER_CONNECTIONS, 1),
                  WSGI_OK);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
-    int busy = connect_to(server);
+    int busy = serving_connect(server);
     dprintf(busy, "GET / HT");
     dispatch(server, 3);
-    int waiting = connect_to(server);
+    int waiting = serving_connect(server);
     dprintf(waiting, "GET /w HTTP/1.1\r\nHost: x\r\n\r\n");
     dispatch(server, 5);
     cr_expect_lt(recv(waiting, block, sizeof(block), MSG_DONTWAIT), 0);
@@ -325,11 +280,11 @@ Test(server, a_full_server_lets_newcomers_wait)
 Test(server, the_descriptor_is_readable_while_work_is_left)
 {
     wsgi_server *server =
-        new_server("def app(environ, start_response):\n"
-                   "    start_response('200 OK', [])\n"
-                   "    return (b'x' for _ in range(1000))\n");
+        serving_new("def app(environ, start_response):\n"
+                    "    start_response('200 OK', [])\n"
+                    "    return (b'x' for _ in range(1000))\n");
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
-    int fd = connect_to(server);
+    int fd = serving_connect(server);
     dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     struct pollfd watched[2] = { { wsgi_server_fd(server), POLLIN, 0 },
                                  { fd, POLLIN, 0 } };
@@ -358,7 +313,7 @@ Test(server, the_descriptor_is_readable_while_work_is_left)
  * does not hold the GIL: another thread's write() must not touch it. */
 Test(server, write_is_refused_while_the_application_does_not_run)
 {
-    wsgi_server *server = new_server(
+    wsgi_server *server = serving_new(
         "kept = []\n"
         "def app(environ, start_response):\n"
         "    kept.append(start_response('200 OK', []))\n"
@@ -368,7 +323,7 @@ Test(server, write_is_refused_while_the_application_does_not_run)
         "    except RuntimeError as e: return 'not running' in str(e)\n");
     PyObject *module = PyImport_ImportModule("served");
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
-    int fd = connect_to(server);
+    int fd = serving_connect(server);
     dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     while (!python_true(module, "len(kept) == 1"))
         cr_assert_eq(wsgi_server_dispatch(server, 10), WSGI_OK);
@@ -473,7 +428,7 @@ Test(server, a_null_server_is_out_of_memory)
 
 Test(server, configuration_is_closed_once_started)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
     cr_expect_eq(wsgi_server_bind(server, "127.0.0.1:0"), WSGI_ERR_STATE);
     cr_expect_eq(wsgi_server_set_app(server, "a:b"), WSGI_ERR_STATE);
@@ -520,15 +475,15 @@ Test(server, the_application_is_let_go)
 Test(server, options_count_until_the_start)
 {
     wsgi_server *server =
-        new_server("def app(environ, start_response):\n"
-                   "    start_response('200 OK', [])\n"
-                   "    return [environ['SERVER_SOFTWARE'].encode()]\n");
+        serving_new("def app(environ, start_response):\n"
+                    "    start_response('200 OK', [])\n"
+                    "    return [environ['SERVER_SOFTWARE'].encode()]\n");
     cr_assert_eq(wsgi_server_load(server), WSGI_OK);
     cr_assert_eq(
         wsgi_server_set_str(server, WSGI_OPT_SERVER_HEADER, "after/load"),
         WSGI_OK);
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
-    int fd = connect_to(server);
+    int fd = serving_connect(server);
     char block[4096] = "";
     dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     dispatch(server, 3);
@@ -581,13 +536,15 @@ static void
 serve_past_python(void)
 {
     wsgi_server *server =
-        new_server("def app(environ, start_response):\n"
-                   "    start_response('200 OK', [])\n"
-                   "    return (b'x' * 1000000 for _ in range(100))\n");
+        serving_new("def app(environ, start_response):\n"
+                    "    start_response('200 OK', [])\n"
+                    "    return (b'x' * 1000000 for _ in range(100))\n");
     cr_assert_eq(wsgi_server_start(server), WSGI_OK);
-    int fd = connect_to(server);
+    int fd = serving_connect(server);
     dprintf(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    for (int i = 0; i < 5; i++)
+    /* Until the call waits for its client: a thread that waits for the GIL is
+     * ended by CPython. */
+    for (int i = 0; i < 40; i++)
         wsgi_server_dispatch(server, 10);
     Py_FinalizeEx();
     wsgi_server_free(server);
@@ -612,7 +569,7 @@ Test(server, a_started_server_outlives_python)
 
 Test(server, access_and_trace_callbacks)
 {
-    wsgi_server *server = new_server(HELLO);
+    wsgi_server *server = serving_new(HELLO);
     record r = { 0 };
     static traced t;
     wsgi_server_set_access_log(server, on_access, &r);
@@ -620,7 +577,7 @@ Test(server, access_and_trace_callbacks)
     pthread_t thread;
     PyThreadState *gil = PyEval_SaveThread();
     pthread_create(&thread, NULL, serve, server);
-    free(ask(server, "/a?b"));
+    free(serving_ask(server, "/a?b"));
     wsgi_server_stop(server, WSGI_STOP_DRAIN);
     pthread_join(thread, NULL);
     PyEval_RestoreThread(gil);

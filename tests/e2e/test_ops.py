@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from harness import (
@@ -280,3 +282,53 @@ def test_stops_being_ready_before_it_stops(serve, tmp_path, gate):
         os.close(fd)
         assert busy.response().status == 200
     assert server.wait() == 0
+
+
+def test_ready_no_more_while_it_still_accepts(serve):
+    server = serve("lifecycle:app", "--health-path", "/health", "--drain-delay", "30")
+    server.kill(signal.SIGTERM)
+    wait_for(lambda: server.ask(path="/health").status == 503, "the health path to turn")
+    assert server.ask(path="/health/live").status == 200
+    assert server.ask().body == b"hello"
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
+
+
+# ---- The page --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/operations.md", "examples/wsgid.service", "examples/Containerfile"]
+)
+def test_options_that_are_written_about_exist(name):
+    text = (Path(__file__).resolve().parents[2] / name).read_text()
+    given = run_wsgid("--help").stdout
+    # Of other programs.
+    others = {"--unix-socket", "--system", "--no-create-home", "--no-install-recommends",
+              "--from", "--build", "--install"}  # fmt: skip
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - others
+    assert len(options) >= 3
+    for option in options:
+        assert re.search(rf"{option}\b", given), option
+
+
+def test_every_metric_is_written_about(serve):
+    page = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text()
+    server = serve("lifecycle:app", "--workers", "1", "--metrics-bind", "127.0.0.1:0")
+    text = curl(server.wait_log(r"Metrics at (http://\S+)")[1]).decode()
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.M))
+    assert len(names) == 16
+    for name in names:
+        assert name in page, name
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_the_unit_is_one(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "examples/wsgid.service").read_text()
+    unit = tmp_path / "shop.service"
+    unit.write_text(text.replace("/usr/local/bin/wsgid", WSGID))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True,
+        timeout=TIMEOUT,
+    )  # fmt: skip
+    assert str(unit) not in done.stderr and "shop.service" not in done.stderr, done.stderr

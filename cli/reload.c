@@ -37,15 +37,12 @@ watch_file(program *self, const char *path)
                                     : "");
 }
 
-/* Names end with a NUL.  One is written at once, but may be read in two
- * parts. */
+/* Names end with a NUL, and the last one may not be whole yet. */
 static void
-on_names(void *user, int fd)
+take_names(program *self)
 {
-    program *self = user;
     reloading *r = &self->reload;
-    ssize_t n = read(fd, r->names + r->n_names, sizeof(r->names) - r->n_names);
-    char *at = r->names, *end = at + r->n_names + (n > 0 ? n : 0);
+    char *at = r->names, *end = at + r->n_names;
 
     for (char *nul; (nul = memchr(at, '\0', (size_t)(end - at))); at = nul + 1)
         watch_file(self, at);
@@ -55,16 +52,31 @@ on_names(void *user, int fd)
     memmove(r->names, at, r->n_names);
 }
 
+/* All that there is: a file whose import somebody has heard of is watched. */
+static void
+on_names(void *user, int fd)
+{
+    program *self = user;
+    reloading *r = &self->reload;
+    ssize_t n;
+
+    while ((n = read(fd, r->names + r->n_names,
+                     sizeof(r->names) - r->n_names)) > 0) {
+        r->n_names += (size_t)n;
+        take_names(self);
+    }
+}
+
 static bool
-has_ready_worker(const program *self)
+has_starting_worker(const program *self)
 {
     wsgi_worker_info info = WSGI_WORKER_INFO_INIT;
-    bool starting = false;
 
     for (size_t i = 0; wsgi_supervisor_worker(self->supervisor, i, &info) >= 0;
          i++)
-        starting = starting || info.state == WSGI_WORKER_STARTING;
-    return !starting;
+        if (info.state == WSGI_WORKER_STARTING)
+            return true;
+    return false;
 }
 
 /* While a worker cannot start, the file that it lacks may be a new one. */
@@ -77,7 +89,7 @@ on_change(void *user, int fd)
                                           QUIET_MS * 1000000L };
 
     (void)fd;
-    if (watcher_take(&r->watcher, !has_ready_worker(self), r->changed,
+    if (watcher_take(&r->watcher, has_starting_worker(self), r->changed,
                      sizeof(r->changed)))
         timerfd_settime(r->timer, 0, &quiet, NULL);
 }
@@ -105,7 +117,8 @@ open_all(reloading *r)
     r->from = ends[0];
     r->to = ends[1];
     r->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    return r->timer >= 0;
+    /* A worker waits until its names are taken, and the supervisor never. */
+    return r->timer >= 0 && fcntl(r->from, F_SETFL, O_NONBLOCK) == 0;
 }
 
 static int

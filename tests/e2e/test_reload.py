@@ -58,8 +58,10 @@ def test_a_module_that_is_imported_later(serve, site):
     (folder / "__init__.py").touch()
     (folder / "late.py").write_text("text = 'early'\n")
     write(site / "site_app.py", "__import__('parts.late').late.text")
-    server = serve_site(serve, site)
+    server = serve_site(serve, site, "--control-socket", "control")
     says(server, "early")
+    # The supervisor answers one after the other: it has heard of the import.
+    assert run_wsgid("status", "--control-socket", "control", cwd=site).returncode == 0
     (folder / "late.py").write_text("text = 'later'\n")
     server.wait_log(r"/parts/late.py has changed")
     says(server, "later")

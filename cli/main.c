@@ -83,9 +83,7 @@ finish(program *self)
         interp_stop();
     pidfile_release(&self->pid);
     if (self->served)
-        errorlog_printf(&self->errors, WSGI_LOG_INFO, "Stopped%s%s",
-                        signal ? " by " : "",
-                        signal ? signals_name(signal) : "");
+        program_say_stopped(self, signal);
     wsgi_supervisor_free(self->supervisor);
     signals_forget_logs();
     accesslog_free(&self->access);

@@ -8,6 +8,7 @@
 #include "banner.h"
 #include "interp.h"
 #include "path.h"
+#include "signals.h"
 
 int
 program_fail(program *self, int code, const char *why)
@@ -90,4 +91,11 @@ program_greet(program *self)
     if (!self->errors.file.path && !self->options.daemon &&
         isatty(STDERR_FILENO))
         errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
+}
+
+void
+program_say_stopped(program *self, int signal)
+{
+    errorlog_printf(&self->errors, WSGI_LOG_INFO, "Stopped%s%s",
+                    signal ? " by " : "", signal ? signals_name(signal) : "");
 }

@@ -75,4 +75,7 @@ const char *program_monitor_address(const program *self, wsgi_monitor what);
 /* Says what is served, and where. */
 void program_greet(program *self);
 
+/* The last line; signal is what stopped it, or 0. */
+void program_say_stopped(program *self, int signal);
+
 #endif

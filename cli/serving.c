@@ -1,5 +1,8 @@
 #include "serving.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "interp.h"
 #include "reload.h"
 #include "signals.h"
@@ -23,10 +26,32 @@ serving_load(program *self)
     return status < 0 ? program_fail_server(self, CANNOT_IMPORT) : DONE;
 }
 
+/* A call of the application keeps serve() from returning: the process ends
+ * without it, and without Python's own end. */
+static void
+end_stuck_worker(void *user)
+{
+    (void)user;
+    fflush(stdout);
+    _exit(DONE);
+}
+
+static void
+end_stuck(void *user)
+{
+    program *self = user;
+    int signal = signals_forget_stop();
+
+    pidfile_release(&self->pid);
+    program_say_stopped(self, signal);
+    end_stuck_worker(NULL);
+}
+
 static int
-serve(program *self)
+serve(program *self, wsgi_stuck_cb stuck)
 {
     interp_watch_crashes(self->errors.file.fd);
+    wsgi_server_set_stuck(self->server, stuck, self);
     if (wsgi_server_serve(self->server) < 0)
         return program_fail_server(self, CANNOT_BOOT);
     return DONE;
@@ -44,7 +69,7 @@ serving_alone(program *self)
                        "set --workers 0");
     detach_ready(&self->terminal);
     notify_ready(&self->manager);
-    int code = serve(self);
+    int code = serve(self, end_stuck);
     notify_stopping(&self->manager);
     return code;
 }
@@ -80,7 +105,7 @@ serving_as_worker(wsgi_worker *worker, void *user)
     if (code == CANNOT_IMPORT && self->options.reload)
         reload_await_change(self, worker);
     if (code == DONE)
-        code = serve(self);
+        code = serve(self, end_stuck_worker);
     wsgi_server_free(self->server);
     if (self->python)
         interp_stop();

@@ -102,7 +102,9 @@ WSGI_API WSGI_NODISCARD wsgi_server *wsgi_server_new(void);
 
 /* Closes listeners and connections, drops the application and frees the
  * server.  Not while it is being served: stop it and let wsgi_server_serve()
- * return first.  NULL is ignored.  Leaves the Python interpreter running. */
+ * return first.  NULL is ignored.  Leaves the Python interpreter running.  With
+ * calls of the application that do not end within two seconds of an exception
+ * being raised in them, what they use stays allocated. */
 WSGI_API void wsgi_server_free(wsgi_server *server);
 
 /* What went wrong in the last failing call on this server, in one or more
@@ -417,20 +419,32 @@ typedef enum wsgi_stop {
  * thread-safe; repeating it is harmless, and NOW overtakes DRAIN. */
 WSGI_API void wsgi_server_stop(wsgi_server *server, wsgi_stop how);
 
+/* Called on a thread of the server's when it has stopped, but for a call of the
+ * application that does not end and keeps wsgi_server_serve() from returning,
+ * because it runs on the same thread.  An exception was raised in it two seconds
+ * ago.  There is nothing left to do but to end the process, which a program may
+ * do from here; if it does not, wsgi_server_serve() returns with the call.  To
+ * be set before the server is started; NULL (the default) for nothing. */
+typedef void (*wsgi_stuck_cb)(void *user);
+WSGI_API void wsgi_server_set_stuck(wsgi_server *server, wsgi_stuck_cb cb,
+                                    void *user);
+
 /* ---- Serving: your own event loop --------------------------------------- */
 
 /* Loads and listens without serving: what wsgi_server_serve() does first. */
 WSGI_API int wsgi_server_start(wsgi_server *server);
 
 /* The one descriptor to watch for readability, level-triggered, once started.
- * It covers sockets, timers and wsgi_server_stop(), so no timeout needs to be
- * asked for.  -1 before start, and with the poll back end.  Do not read from it
+ * It covers sockets, timers, finished calls of the application and
+ * wsgi_server_stop(), so no timeout needs to be asked for.  -1 before start, and with the poll back end.  Do not read from it
  * or close it. */
 WSGI_API int wsgi_server_fd(const wsgi_server *server);
 
 /* Does what is due, waiting for it at most timeout_ms (0: not at all, -1: for
  * ever).  Returns WSGI_OK to be called again, WSGI_STOPPED when the server has
- * stopped and drained. */
+ * stopped and drained.  Never waits for the application, which runs on threads
+ * of the server: a host that holds the GIL has to give it back while it waits
+ * for the descriptor. */
 WSGI_API int wsgi_server_dispatch(wsgi_server *server, int timeout_ms);
 
 /* ---- Version ------------------------------------------------------------ */

@@ -8,12 +8,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
 #include "python/gil.h"
+#include "python/interpreter.h"
 #include "python/traceback.h"
 #include "python/venv.h"
 
@@ -285,11 +287,20 @@ wsgi_python_init(const wsgi_python_config *from, char *text, size_t text_size)
     return status;
 }
 
+static atomic_bool kept;
+
+void
+wsgi__interpreter_keep(void)
+{
+    atomic_store(&kept, true);
+}
+
 void
 wsgi_python_fini(void)
 {
     pthread_mutex_lock(&lock);
-    if (interpreter.ours && Py_IsInitialized()) {
+    /* Calls that do not end would meet an interpreter that is gone. */
+    if (interpreter.ours && !atomic_load(&kept) && Py_IsInitialized()) {
         if (!wsgi__gil_held())
             wsgi__gil_resume(interpreter.main_state);
         Py_FinalizeEx();

@@ -339,9 +339,12 @@ finish_turns(executor *ex, wsgi__runner *self, int result)
     crew->result = result;
     crew->over = true;
     wsgi__crew_set_idle(ex, self);
+    bool stuck = ex->n_jobs > 0 && !crew->runners[0].idle;
     for (unsigned i = 0; i < crew->n; i++)
         wake(&crew->runners[i]);
     pthread_mutex_unlock(&ex->lock);
+    if (stuck && ex->set.stuck)
+        ex->set.stuck(ex->set.stuck_user);
 }
 
 /* Without the lock, until the loop is somebody else's or the turns are over. */

@@ -200,6 +200,7 @@ on_timeout(wsgi__run *r)
     describe(r, line, "ran into the timeout");
     wsgi__count_add(&r->ex->set.score->timeouts, 1);
     r->ended = true;
+    r->ex->n_lost++;
     r->ex->base.ops->cancel(&r->ex->base, r->job);
     arm(r, WSGI__DEADLINE_STUCK, STUCK_MS);
     send_helper(r, RAISE, WSGI_LOG_ERROR, line);

@@ -123,6 +123,7 @@ void
 wsgi__executor_finish(executor *ex, wsgi__run *r)
 {
     wsgi__job *job = r->job;
+    ex->n_lost -= r->ended;
     wsgi__deadline_disarm(r);
     give_run(ex, r);
     done(ex, job);
@@ -614,6 +615,12 @@ size_t
 wsgi__executor_jobs(const wsgi__executor *base)
 {
     return ((const executor *)(const void *)base)->n_jobs;
+}
+
+size_t
+wsgi__executor_lost(const wsgi__executor *base)
+{
+    return ((const executor *)(const void *)base)->n_lost;
 }
 
 void

@@ -125,6 +125,8 @@ typedef struct wsgi__executor_settings {
     /* Milliseconds, 0: none.  Of a call without output; from when on its stack
      * is logged; in the queue. */
     unsigned timeout_ms, slow_ms, queue_ms;
+    wsgi_stuck_cb stuck; /* see wsgi_server_set_stuck(); may be NULL */
+    void *stuck_user;
     size_t queue_size; /* jobs that wait for a thread; 0: no limit */
 } wsgi__executor_settings;
 
@@ -156,8 +158,9 @@ void wsgi__executor_rest(wsgi__executor *ex);
 /* Whether every thread is in a call. */
 bool wsgi__executor_is_saturated(const wsgi__executor *ex);
 
-/* Jobs that are not done. */
+/* Jobs that are not done; of these, calls that ran into the timeout. */
 size_t wsgi__executor_jobs(const wsgi__executor *ex);
+size_t wsgi__executor_lost(const wsgi__executor *ex);
 
 /* From here on a call that is cancelled has an exception raised in it, as for a
  * timeout: the server stops. */

@@ -141,7 +141,7 @@ struct executor {
     wsgi__runner *owner; /* NULL: a host's thread */
     wsgi__queue begun, fresh;
     bool begun_is_next;
-    size_t n_jobs;
+    size_t n_jobs, n_lost; /* lost: past the timeout */
     uint64_t last_serial;
     bool interrupting;  /* cancelled calls are to end at once */
     unsigned n_dropped; /* of fresh: cancelled or refused */

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/macros.h"
+#include "python/interpreter.h"
 #include "server/accept.h"
 #include "server/recycle.h"
 #include "server/worker_server.h"
@@ -231,6 +232,8 @@ make_executor(wsgi_server *server)
         .timeout_ms = milliseconds(server, WSGI_OPT_TIMEOUT),
         .slow_ms = milliseconds(server, WSGI_OPT_SLOW_REQUEST),
         .queue_ms = milliseconds(server, WSGI_OPT_QUEUE_TIMEOUT),
+        .stuck = server->stuck,
+        .stuck_user = server->stuck_user,
         .queue_size = (size_t)wsgi__options_int(options, WSGI_OPT_QUEUE_SIZE),
     };
     return wsgi__executor_new(&settings);
@@ -302,10 +305,7 @@ close_all(wsgi_server *server)
         return false;
     if (server->conns.input)
         wsgi__conns_free(&server->conns);
-    if (!wsgi__executor_free(ex))
-        return false;
-    server->executor = NULL;
-    return true;
+    return wsgi__executor_free(ex);
 }
 
 bool
@@ -315,6 +315,10 @@ wsgi__server_close(wsgi_server *server)
         return true;
     void *paused = wsgi__gil_pause();
     bool closed = close_all(server);
+    if (!closed)
+        wsgi__interpreter_keep();
+    else
+        server->executor = NULL;
     wsgi__gil_resume(paused);
     return closed;
 }
@@ -426,12 +430,21 @@ update_score(wsgi_server *server)
                     wsgi__loop_now(server->loop) * 1000000);
 }
 
+/* Calls that an exception was raised in get a little time, others as much as a
+ * graceful stop has. */
 static bool
-is_through(const wsgi_server *server)
+is_through(wsgi_server *server)
 {
-    return server->phase == WSGI__SERVER_DRAINING &&
-           server->conns.count == 0 && !has_work(server) &&
-           (wsgi__executor_jobs(server->executor) == 0 || server->given_up);
+    if (server->phase != WSGI__SERVER_DRAINING || server->conns.count > 0 ||
+        has_work(server))
+        return false;
+    size_t jobs = wsgi__executor_jobs(server->executor);
+    if (jobs == 0 || server->given_up)
+        return true;
+    if (jobs == wsgi__executor_lost(server->executor) &&
+        !wsgi__timer_armed(&server->give_up))
+        wsgi__loop_arm(server->loop, &server->give_up, GIVE_UP_MS);
+    return false;
 }
 
 /* read, run, flush.  By whichever thread has the loop. */

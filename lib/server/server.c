@@ -182,6 +182,15 @@ wsgi_server_set_trace(wsgi_server *server, wsgi_trace_cb cb, void *user)
     server->trace_user = user;
 }
 
+void
+wsgi_server_set_stuck(wsgi_server *server, wsgi_stuck_cb cb, void *user)
+{
+    if (!server)
+        return;
+    server->stuck = cb;
+    server->stuck_user = user;
+}
+
 /* ---- Addresses ---------------------------------------------------------- */
 
 static wsgi__listener_options

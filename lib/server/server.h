@@ -55,6 +55,9 @@ struct wsgi_server {
     wsgi_trace_cb trace;
     void *trace_user;
 
+    wsgi_stuck_cb stuck;
+    void *stuck_user;
+
     wsgi__loop *loop;
     wsgi__executor *executor;
     wsgi__conns conns;

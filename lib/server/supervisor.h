@@ -114,7 +114,7 @@ int wsgi__supervisor_need_loop(wsgi_supervisor *self);
 int wsgi__signals_take(wsgi_supervisor *self);
 void wsgi__signals_give_back(wsgi_supervisor *self);
 
-/* "SIGTERM"; "a request" for 0. */
+/* "SIGTERM"; "asked to stop" for 0. */
 const char *wsgi__signals_name(int number);
 
 /* ---- supervisor_process.c ----------------------------------------------- */

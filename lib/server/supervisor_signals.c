@@ -98,5 +98,5 @@ wsgi__signals_name(int number)
     for (size_t i = 0; i < WSGI__COUNT(names); i++)
         if (names[i].number == number)
             return names[i].name;
-    return "a request";
+    return "asked to stop";
 }

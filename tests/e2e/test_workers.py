@@ -129,9 +129,16 @@ def test_as_many_workers_as_wanted(serve):
     assert server.log().count("Serving") == 1
 
 
-def test_without_a_supervisor(serve):
-    server = serve("workers:app", "--workers", "0")
+def test_without_a_supervisor(serve, tmp_path):
+    path = tmp_path / "wsgid.pid"
+    server = serve("workers:app", "--workers", "0", "--pid", path)
     assert server.ask(path="/pid").body == b"%d" % server.pid
+    assert path.read_text().strip() == str(server.pid)
+    server.kill(signal.SIGHUP)
+    server.wait_log("SIGHUP: log files reopened; to load new code, restart")
+    assert server.ask(path="/pid").status == 200
+    assert server.stop() == 0
+    assert "Stopped by SIGTERM" in server.log()
 
 
 def test_auto_is_what_the_affinity_allows(serve):

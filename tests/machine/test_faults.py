@@ -112,3 +112,10 @@ def test_listener_that_cannot_be_watched(failing, errno):
     for name in EXCHANGES:
         assert is_served(server, name)
     assert re.search("cannot accept connections: .*; trying again", server.log())
+
+
+def test_fork_that_fails(failing):
+    """It is tried again, and said once."""
+    server = failing("clone", "EAGAIN", "1")
+    assert is_served(server, "plain")
+    assert len(re.findall("cannot fork a worker: .*; trying again", server.log())) == 1

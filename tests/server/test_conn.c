@@ -483,6 +483,131 @@ Test(conn, failures_of_the_application)
     }
 }
 
+/* ---- Calls that do not end ---------------------------------------------- */
+
+static const char ask_once[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+Test(conn, a_timeout_is_answered_without_the_call)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    w.fx.answer.times_out = w.fx.answer.fails_first = true;
+    say(&w, ask_once);
+    char *got = hear(&w, &closed);
+    cr_expect(strncmp(got, "HTTP/1.1 504 ", 13) == 0, "%s", got);
+    cr_expect(strstr(got, "\r\nConnection: close\r\n"), "%s", got);
+    cr_expect(closed);
+    cr_expect_eq(w.last_status, 504);
+    cr_expect_eq(w.accesses, 1);
+    free(got);
+    close(w.client);
+    turns(&w, 3);
+    cr_expect_eq(w.set.count, 0, "the connection is gone");
+    cr_expect_eq(w.fx.done, 0, "its call is not");
+    /* Another is served meanwhile. */
+    w.fx.answer.times_out = w.fx.answer.fails_first = false;
+    connect_client(&w);
+    say(&w, ask_once);
+    got = hear(&w, NULL);
+    cr_expect(strstr(got, "\r\n\r\nhello"), "%s", got);
+    free(got);
+    fake_executor_release(&w.fx);
+    turns(&w, 2);
+    cr_expect_eq(w.fx.done, 2);
+    cr_expect_eq(w.accesses, 2);
+    teardown(&w);
+}
+
+Test(conn, a_timeout_after_the_head_cuts_the_answer)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    w.fx.answer.times_out = true;
+    w.fx.answer.gathered = false;
+    say(&w, ask_once);
+    char *got = hear(&w, &closed);
+    cr_expect(strstr(got, "\r\n5\r\nhello\r\n"), "%s", got);
+    cr_expect_not(strstr(got, "0\r\n\r\n"), "%s", got);
+    cr_expect(closed);
+    free(got);
+    fake_executor_release(&w.fx);
+    turns(&w, 2);
+    cr_expect_eq(w.fx.done, 1);
+    teardown(&w);
+}
+
+Test(conn, a_client_may_leave_before_it_hears_of_the_timeout)
+{
+    world w;
+    setup(&w);
+    w.fx.answer.times_out = w.fx.answer.fails_first = true;
+    say(&w, ask_once);
+    cr_assert_eq(wsgi__loop_run_once(w.loop, 10), WSGI_OK);
+    close(w.client);
+    w.client = -1;
+    turns(&w, 4);
+    cr_expect_eq(w.set.count, 0);
+    fake_executor_release(&w.fx);
+    turns(&w, 2);
+    cr_expect_eq(w.fx.done, 1);
+    cr_expect_null(w.set.dead, "nothing refers to it any more");
+    teardown(&w);
+}
+
+Test(conn, who_cannot_be_served_in_time_is_told)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    w.fx.answer.sheds = true;
+    say(&w, ask_once);
+    char *got = hear(&w, &closed);
+    cr_expect(strncmp(got, "HTTP/1.1 503 ", 13) == 0, "%s", got);
+    cr_expect(strstr(got, "\r\nRetry-After: "), "%s", got);
+    cr_expect(closed);
+    cr_expect_eq(w.last_status, 503);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, who_left_while_waiting_is_not_answered)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    w.fx.answer.leaves = true;
+    say(&w, ask_once);
+    char *got = hear(&w, &closed);
+    cr_expect_str_eq(got, "");
+    cr_expect(closed);
+    cr_expect_eq(w.last_status, 499);
+    cr_expect_eq(w.accesses, 1);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, the_end_of_the_input_is_passed_on)
+{
+    world w;
+    setup(&w);
+    w.fx.answer.holds = true;
+    say(&w, ask_once);
+    turns(&w, 2);
+    cr_expect_eq(w.fx.leaving, 0);
+    cr_assert_eq(shutdown(w.client, SHUT_WR), 0);
+    turns(&w, 2);
+    cr_expect_eq(w.fx.leaving, 1);
+    fake_executor_release(&w.fx);
+    char *got = hear(&w, NULL);
+    cr_expect(strstr(got, "\r\n\r\nhello"), "a half-closed client waits");
+    free(got);
+    teardown(&w);
+}
+
+/* ---- Deadlines ---------------------------------------------------------- */
+
 Test(conn, deadlines)
 {
     static const struct {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -670,6 +671,40 @@ Test(supervisor, passes_on_the_signals_that_are_the_programs)
     cr_expect_eq(stage.step, 1);
     sigaction(SIGUSR1, NULL, &before);
     cr_expect_eq(before.sa_handler, SIG_IGN, "given back");
+}
+
+static void *
+ask_from_a_thread(void *user)
+{
+    scene *s = user;
+    for (int i = 0; i < 3; i++)
+        wsgi_supervisor_ask(s->supervisor, WSGI_ASK_MORE);
+    return NULL;
+}
+
+static void
+ask_when_ready(scene *s, wsgi_supervisor_event event)
+{
+    pthread_t thread;
+
+    if (event == WSGI_SUPERVISOR_READY) {
+        /* It has ended before the next fork. */
+        pthread_create(&thread, NULL, ask_from_a_thread, s);
+        pthread_join(thread, NULL);
+    }
+    if (event == WSGI_SUPERVISOR_CHANGED && s->step == 0 &&
+        count(WSGI_WORKER_READY) == 4) {
+        s->step = 1;
+        ask(WSGI_ASK_STOP);
+    }
+}
+
+/* None is lost, unlike signals, of which two at once are one. */
+Test(supervisor, takes_requests_of_other_threads)
+{
+    stage.steer = ask_when_ready;
+    cr_expect_eq(run(idle), WSGI_OK);
+    cr_expect(strstr(stage.log, "4 workers from now on"), "%s", stage.log);
 }
 
 /* ---- Misuse ------------------------------------------------------------- */

@@ -141,10 +141,12 @@ static void
 finish(fake_executor *fx, fake_run *r, wsgi__end how)
 {
     wsgi__job *job = r->job;
+    bool ended = r->ended;
     memmove(r, r + 1, (size_t)(fx->jobs + fx->n_jobs - (r + 1)) * sizeof(*r));
     fx->n_jobs--;
     fx->ended++;
-    job->events->end(job, how);
+    if (!ended)
+        job->events->end(job, how);
     fx->done++;
     job->paused = job->cancelled = false;
     job->events->done(job);
@@ -152,10 +154,32 @@ finish(fake_executor *fx, fake_run *r, wsgi__end how)
 
 /* Returns whether the job is over. */
 static bool
+advance_late(fake_executor *fx, fake_run *r)
+{
+    if (r->ended) {
+        if (!fx->released)
+            return false;
+        finish(fx, r, WSGI__END_TIMEOUT);
+        return true;
+    }
+    if (!fx->answer.fails_first)
+        give_all(fx, r);
+    r->ended = true;
+    r->job->events->end(r->job, WSGI__END_TIMEOUT);
+    return false;
+}
+
+static bool
 advance(fake_executor *fx, fake_run *r)
 {
     const fake_answer *a = &fx->answer;
     bool over = false;
+    if (a->times_out || r->ended)
+        return advance_late(fx, r);
+    if (a->sheds || a->leaves) {
+        finish(fx, r, a->sheds ? WSGI__END_SHED : WSGI__END_CANCELLED);
+        return true;
+    }
     if (!r->job->cancelled) {
         if (a->holds && !fx->released)
             return false;

@@ -23,6 +23,10 @@ typedef struct fake_answer {
     int64_t file_len;
     bool fails;       /* raises after the blocks */
     bool fails_first; /* raises before the head */
+    bool times_out;   /* after the blocks, or before the head with fails_first;
+                       * done comes with fake_executor_release() */
+    bool sheds;       /* is not begun */
+    bool leaves;      /* as if the client had left while it waited */
     bool holds;       /* does nothing until fake_executor_release() */
 } fake_answer;
 
@@ -30,6 +34,7 @@ typedef struct fake_run {
     wsgi__job *job;
     size_t block; /* the next one */
     bool head_given;
+    bool ended; /* by a timeout: done is to come */
 } fake_run;
 
 typedef struct fake_executor {

@@ -27,11 +27,13 @@
 /* Ours are called in place of the C library's, to count; per thread, since
  * Criterion has threads of its own. */
 static _Thread_local int n_epoll_ctl, n_settime, n_clock;
+static _Thread_local uint32_t watched; /* the last events asked for */
 
 int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     n_epoll_ctl++;
+    watched = event ? event->events : 0;
     return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
 }
 
@@ -899,6 +901,36 @@ Test(loop, no_system_call_when_nothing_changes)
     wsgi__loop_unwatch(loop, &c.io);
     wsgi__loop_unwatch(loop, &c.io);
     cr_expect_eq(n_epoll_ctl, 3, "%d", n_epoll_ctl);
+    close_conn(&c);
+    wsgi__loop_free(loop);
+}
+
+/* The kernel refuses to modify an exclusive registration, or to make one of
+ * another. */
+Test(loop, shared_is_exclusive_and_can_be_changed)
+{
+    static const struct {
+        unsigned want;
+        uint32_t events;
+    } rows[] = {
+        { WSGI__READ | WSGI__SHARED, EPOLLIN | EPOLLEXCLUSIVE },
+        { WSGI__READ, EPOLLIN },
+        { WSGI__READ | WSGI__SHARED, EPOLLIN | EPOLLEXCLUSIVE },
+        { WSGI__READ | WSGI__WRITE, EPOLLIN | EPOLLOUT },
+    };
+    wsgi__loop *loop = wsgi__loop_new(WSGI__LOOP_EPOLL);
+    conn c;
+
+    open_conn(&c, loop);
+    send_byte(&c);
+    for (size_t i = 0; i < N(rows); i++) {
+        c.calls = 0;
+        cr_expect_eq(wsgi__loop_watch(loop, &c.io, rows[i].want), WSGI_OK,
+                     "row %zu", i);
+        cr_expect_eq(watched, rows[i].events, "row %zu", i);
+    }
+    turn(loop);
+    cr_expect_eq(c.calls, 1);
     close_conn(&c);
     wsgi__loop_free(loop);
 }

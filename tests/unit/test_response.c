@@ -847,3 +847,38 @@ Test(response, chunk_head)
         cr_expect_eq(memcmp(out, expected, len), 0, "%zx", lengths[i]);
     }
 }
+
+/* ---- Copies ------------------------------------------------------------- */
+
+Test(response, a_copy_owns_what_it_refers_to)
+{
+    char status[] = "200 OK", name[] = "X-Name", value[] = "value",
+         none[] = "";
+    const wsgi__header headers[] = {
+        { .name = wsgi__span_of(name), .value = wsgi__span_of(value) },
+        { .name = wsgi__span_of(name), .value = wsgi__span_of(none) },
+    };
+    const wsgi__response res = { .status = wsgi__span_of(status),
+                                 .code = 200,
+                                 .headers = headers,
+                                 .n_headers = 2,
+                                 .content_length = 7,
+                                 .known_length = -1 };
+    wsgi__response *copy = wsgi__response_dup(&res);
+    cr_assert_not_null(copy);
+    memset(status, '#', sizeof(status));
+    memset(name, '#', sizeof(name));
+    memset(value, '#', sizeof(value));
+    cr_expect(wsgi__span_eq(copy->status, WSGI__SPAN("200 OK")));
+    cr_expect_eq(copy->code, 200);
+    cr_expect_eq(copy->content_length, 7);
+    cr_expect_eq(copy->known_length, -1);
+    cr_assert_eq(copy->n_headers, 2);
+    cr_expect(wsgi__span_eq(copy->headers[0].name, WSGI__SPAN("X-Name")));
+    cr_expect(wsgi__span_eq(copy->headers[0].value, WSGI__SPAN("value")));
+    cr_expect_eq(copy->headers[1].value.len, 0);
+    wsgi__mem_free(copy);
+    wsgi__mem_fail_nth(1);
+    cr_expect_null(wsgi__response_dup(&res));
+    wsgi__mem_fail_nth(0);
+}

@@ -25,7 +25,7 @@ struct wsgi__pages {
                  wsgi__page *page);
 };
 
-/* The pages that every set of them has. */
+/* A page of plain text. */
 #define WSGI__PAGE_TEXT(code_, status_, body_)                                \
     (wsgi__page)                                                              \
     {                                                                         \

@@ -99,6 +99,10 @@ def test_health_of_the_supervisor(serve):
 def test_a_dead_worker_is_counted_by_cause(serve):
     server = serve("lifecycle:app", "--workers", "1", "--metrics-bind", "127.0.0.1:0")
     worker = int(re.search(rb'"pid": (\d+)', server.ask(path="/process").body)[1])
+    before = wait_for(
+        lambda: (found := metrics_of(server))["wsgi_sent_bytes_total",] and found, "the answer"
+    )
+    assert before["wsgi_requests_total", "200"] == 1
     os.kill(worker, signal.SIGKILL)
     wait_for(
         lambda: metrics_of(server)["wsgi_worker_restarts_total", "signal"] == 1,
@@ -108,6 +112,15 @@ def test_a_dead_worker_is_counted_by_cause(serve):
     wait_for(
         lambda: metrics_of(server)["wsgi_workers", "ready"] == 1, "another worker to be ready"
     )
+    # What the dead one has counted still counts.
+    server.ask()
+    wait_for(
+        lambda: metrics_of(server)["wsgi_requests_total", "200"] == 2, "both answers to be counted"
+    )
+    after = metrics_of(server)
+    for name, *labels in before:
+        if name.endswith(("_total", "_bucket", "_count")):
+            assert after[(name, *labels)] >= before[(name, *labels)], name
 
 
 @pytest.mark.parametrize(

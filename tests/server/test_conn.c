@@ -1024,3 +1024,20 @@ Test(conn, survives_a_page_without_memory)
     }
     cr_assert_fail("allocations never end");
 }
+
+Test(conn, counts_every_byte_that_it_writes)
+{
+    world w;
+    wsgi__health health;
+    setup_pages(&w, &health);
+    wsgi__score *score = calloc(1, sizeof(*score));
+    w.set.score = score;
+    say(&w, GET("/health") GET("/a") "BAD\r\n\r\n");
+    char *got = hear(&w, NULL);
+    cr_expect_eq(wsgi__count_get(&score->bytes_out), strlen(got));
+    cr_expect_eq(wsgi__count_get(&score->responses[200]), 2);
+    cr_expect_eq(wsgi__count_get(&score->responses[400]), 1);
+    free(got);
+    teardown(&w);
+    free(score);
+}

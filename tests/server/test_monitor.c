@@ -265,3 +265,28 @@ Test(monitor, survives_without_memory)
     expect_answer(&w, "GET", "/status", "200 OK", "WORKER");
     teardown(&w);
 }
+
+Test(monitor, begins_whole_or_not_at_all)
+{
+    bool failed = true;
+    for (long n = 1; failed && n < 100; n++) {
+        wsgi__monitors monitors = { 0 };
+        wsgi__log log = { WSGI_LOG_DEBUG, no_log, NULL };
+        wsgi__buf error;
+        wsgi__buf_init(&error, 4096);
+        wsgi__loop *loop = wsgi__loop_new(WSGI__LOOP_AUTO);
+        wsgi__mem_fail_nth(n);
+        int status = wsgi__monitors_bind(&monitors, WSGI_MONITOR_CONTROL,
+                                         "127.0.0.1:0", &error);
+        if (status == WSGI_OK)
+            status =
+                wsgi__monitors_start(&monitors, loop, &log, make_report, NULL);
+        failed = wsgi__mem_count() >= n;
+        wsgi__mem_fail_nth(0);
+        cr_expect(failed || status == WSGI_OK, "%ld", n);
+        wsgi__monitors_close(&monitors);
+        wsgi__loop_free(loop);
+        wsgi__buf_free(&error);
+    }
+    cr_expect_not(failed, "allocations never end");
+}

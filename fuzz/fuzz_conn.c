@@ -15,7 +15,7 @@
  *   t N       N turns of the loop      w MS     time passes, then a turn
  *   a CODE KIND BLOCK COUNT LENGTH END          the answer of the requests
  *             submitted from now on; KIND as in script_executor.h, END is
- *             fail, never, held or rests, or nothing
+ *             fail, never, held, rests, late, stops or busy, or nothing
  *   h         what is held goes on     d        the server drains
  *   o N       the next write takes N bytes; 0: none
  *   i N       the next read gives N bytes; 0: none
@@ -402,6 +402,9 @@ set_answer(wsgi__span line)
     a->never = end == 'n';
     a->held = end == 'h';
     a->rests = end == 'r';
+    a->late = end == 'l';
+    a->stops = end == 's';
+    a->shed = end == 'b';
 }
 
 static void
@@ -575,13 +578,28 @@ ignore_piece(void *user, wsgi__span piece)
     (void)piece;
 }
 
+static bool
+is_failure(wsgi__end how)
+{
+    return how == WSGI__END_FAILED || how == WSGI__END_TIMEOUT ||
+           how == WSGI__END_SHED;
+}
+
+static int
+code_of(wsgi__end how)
+{
+    if (how == WSGI__END_TIMEOUT)
+        return 504;
+    return how == WSGI__END_SHED ? 503 : 500;
+}
+
 /* Whether the application gave all that its head promised. */
 static bool
 is_sound(const script_record *rec)
 {
     const script_answer *a = &rec->answer;
 
-    return rec->how != WSGI__END_FAILED && a->kind != 'c' &&
+    return !is_failure(rec->how) && a->kind != 'c' &&
            (a->length < 0 || rec->given >= (uint64_t)a->length);
 }
 
@@ -604,7 +622,7 @@ check_body(reading *r, const wire_head *head, const wire_body *body)
                    "job %u is not answered completely: %llu of %llu",
                    rec->number, (unsigned long long)body->size,
                    (unsigned long long)rec->given);
-    r->over = head->closes || !complete || rec->how == WSGI__END_FAILED;
+    r->over = head->closes || !complete || is_failure(rec->how);
 }
 
 /* The answer of an application: X-Job says whose. */
@@ -638,9 +656,9 @@ read_page(reading *r, const wire_head *head)
     FUZZ_CHECK(head->code >= 400 && head->code <= 599 && head->closes &&
                    head->length >= 0,
                "%d", head->code);
-    if (rec && rec->ended && !rec->head_given &&
-        rec->how == WSGI__END_FAILED) {
-        FUZZ_CHECK(head->code == 500, "%d for a failure", head->code);
+    if (rec && rec->ended && !rec->head_given && is_failure(rec->how)) {
+        FUZZ_CHECK(head->code == code_of(rec->how), "%d for a failure",
+                   head->code);
         r->n_answered++;
     }
     wire_body body =

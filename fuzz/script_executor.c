@@ -237,6 +237,28 @@ finish(script_executor *sx, script_record *r, wsgi__end how)
     job->events->done(job);
 }
 
+/* The end is told, and the call goes on. */
+static bool
+stop(script_record *r)
+{
+    FUZZ_CHECK(!r->ended, "ends twice");
+    r->ended = true;
+    r->how = WSGI__END_TIMEOUT;
+    r->job->events->end(r->job, WSGI__END_TIMEOUT);
+    return true;
+}
+
+static void
+let_go(script_executor *sx, script_record *r)
+{
+    wsgi__job *job = r->job;
+
+    r->job = NULL;
+    sx->n_running--;
+    job->paused = job->cancelled = false;
+    job->events->done(job);
+}
+
 /* Returns whether the job is over or has to wait. */
 static bool
 step(script_executor *sx, script_record *r)
@@ -245,6 +267,16 @@ step(script_executor *sx, script_record *r)
     wsgi__job *job = r->job;
 
     sx->n_steps++;
+    if (r->ended) {
+        let_go(sx, r);
+        return true;
+    }
+    if (a->shed && !job->cancelled) {
+        finish(sx, r, WSGI__END_SHED);
+        return true;
+    }
+    if ((a->late || (a->stops && r->n_given >= a->count)) && !job->cancelled)
+        return stop(r);
     if (job->cancelled || a->never) {
         finish(sx, r, job->cancelled ? WSGI__END_CANCELLED : WSGI__END_FAILED);
         return true;
@@ -266,7 +298,8 @@ step(script_executor *sx, script_record *r)
 static bool
 waits(const script_executor *sx, const script_record *r)
 {
-    bool inside = r->answer.held || (r->answer.rests && r->n_given > 0);
+    bool inside =
+        r->answer.held || (r->answer.rests && r->n_given > 0) || r->ended;
     if (inside && !sx->released)
         return true;
     return r->job->paused && !r->job->cancelled && r->answer.kind != 'p';

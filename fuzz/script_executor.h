@@ -24,6 +24,9 @@ typedef struct script_answer {
     size_t block, count; /* bytes of a block, their number */
     int64_t length;      /* Content-Length, -1: none given */
     bool fails, never;   /* raises at the end; before the head */
+    bool late, stops;    /* runs into the timeout before the head; at the end:
+                          * done comes with script_executor_release() */
+    bool shed;           /* is not begun */
     bool held, rests;    /* waits for script_executor_release(): before the
                           * head; behind the first block */
 } script_answer;

@@ -346,6 +346,16 @@ def test_worker_that_is_old_or_large(serve, option, value, reason):
     wait_for(lambda: server.ask(path="/pid").body != pid, "another worker")
 
 
+def test_worker_with_a_call_that_does_not_end(serve):
+    server = serve("workers:app", "--timeout", "1", "--graceful-timeout", "1")
+    pid = server.worker_pid
+    assert server.ask(path="/sleep").status == 504
+    server.wait_log("is being replaced: a call of the application does not end")
+    wait_for(lambda: not is_running(pid), "the end of the worker")
+    (other,) = workers_of(server, 1)
+    assert server.ask(path="/pid").body == b"%d" % other
+
+
 # ---- Reloading --------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
     /pid      the process that serves
     /hang     holds the GIL in C, for half a minute
+    /sleep    does not come back, whatever is raised in it
     /abort    ends as a crash does
     /exit     ends with exit code 7
     /grow     keeps 64 MiB more
@@ -14,6 +15,7 @@
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 
 kept = []
@@ -22,6 +24,11 @@ kept = []
 def hang():
     # PyDLL keeps the GIL, as an extension does that computes.
     ctypes.PyDLL(None).sleep(30)
+
+
+def sleep():
+    # Exceptions wait until it returns.
+    time.sleep(600)
 
 
 def orphan():
@@ -43,6 +50,7 @@ def zombies():
 
 ACTIONS = {
     "/hang": hang,
+    "/sleep": sleep,
     "/abort": os.abort,
     "/exit": lambda: os._exit(7),
     "/grow": lambda: kept.append(bytearray(os.urandom(1024)) * 65536),

@@ -64,12 +64,6 @@ wsgi__runner_show(const wsgi__runner *runner, wsgi__thread_phase phase,
                            len > 0 ? (size_t)len : 0);
 }
 
-static void
-show_busy(const executor *ex)
-{
-    wsgi__count_set(&ex->set.score->busy, wsgi__crew_busy(ex));
-}
-
 /* ---- Idle and woken ----------------------------------------------------- */
 
 void
@@ -179,8 +173,6 @@ wsgi__crew_hand_over(executor *ex, wsgi__run *r)
         put_into_inbox(ex, runner, r);
     }
     pthread_mutex_unlock(&ex->lock);
-    if (runner)
-        show_busy(ex);
     return runner != NULL;
 }
 
@@ -277,7 +269,6 @@ take_over(executor *ex, wsgi__runner *self, uint64_t from)
     wsgi__runner_show(self, WSGI__THREAD_LOOP, NULL);
     if (late->calling)
         wsgi__deadline_arm(late->calling);
-    show_busy(ex);
 }
 
 /* lock: true when the loop is this thread's now. */

@@ -435,7 +435,6 @@ go_on_with(executor *ex, wsgi__run *r)
 static void
 note_waiting(executor *ex)
 {
-    wsgi__count_set(&ex->set.score->queued, ex->fresh.n);
     if (!ex->fresh.first || may_begin(ex))
         return;
     for (wsgi__run *r = ex->fresh.first; r; r = r->next)
@@ -609,6 +608,14 @@ bool
 wsgi__executor_is_saturated(const wsgi__executor *base)
 {
     return is_saturated((const executor *)(const void *)base);
+}
+
+void
+wsgi__executor_show(const wsgi__executor *base)
+{
+    const executor *ex = (const executor *)(const void *)base;
+    wsgi__count_set(&ex->set.score->busy, wsgi__crew_busy(ex));
+    wsgi__count_set(&ex->set.score->queued, ex->fresh.n);
 }
 
 size_t

@@ -158,6 +158,10 @@ void wsgi__executor_rest(wsgi__executor *ex);
 /* Whether every thread is in a call. */
 bool wsgi__executor_is_saturated(const wsgi__executor *ex);
 
+/* Brings the gauges of the score up to date: threads in calls, and jobs that
+ * wait for one. */
+void wsgi__executor_show(const wsgi__executor *ex);
+
 /* Jobs that are not done; of these, calls that ran into the timeout. */
 size_t wsgi__executor_jobs(const wsgi__executor *ex);
 size_t wsgi__executor_lost(const wsgi__executor *ex);

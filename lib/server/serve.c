@@ -426,6 +426,7 @@ static void
 update_score(wsgi_server *server)
 {
     wsgi__count_set(&server->score->connections, server->conns.count);
+    wsgi__executor_show(server->executor);
     wsgi__count_set(&server->score->heartbeat_ns,
                     wsgi__loop_now(server->loop) * 1000000);
 }

@@ -422,13 +422,13 @@ await_events(wsgi_server *server, int timeout_ms)
     return wsgi__loop_run_once(server->loop, wait_ms);
 }
 
+/* Before it waits: a thread that has taken the loop over in the middle of a turn
+ * begins here, and may wait for long. */
 static void
-update_score(wsgi_server *server)
+show_load(wsgi_server *server)
 {
     wsgi__count_set(&server->score->connections, server->conns.count);
     wsgi__executor_show(server->executor);
-    wsgi__count_set(&server->score->heartbeat_ns,
-                    wsgi__loop_now(server->loop) * 1000000);
 }
 
 /* Calls that an exception was raised in get a little time, others as much as a
@@ -453,6 +453,7 @@ static int
 turn(void *user, int timeout_ms)
 {
     wsgi_server *server = user;
+    show_load(server);
     if (await_events(server, timeout_ms) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",
@@ -465,7 +466,8 @@ turn(void *user, int timeout_ms)
     wsgi__monitors_turn(&server->monitors);
     wsgi__accept_regulate(server);
     wsgi__recycle_by_requests(server);
-    update_score(server);
+    wsgi__count_set(&server->score->heartbeat_ns,
+                    wsgi__loop_now(server->loop) * 1000000);
     return is_through(server) ? WSGI_STOPPED : WSGI_OK;
 }
 

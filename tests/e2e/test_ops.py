@@ -253,9 +253,10 @@ def test_answers_while_every_thread_is_busy(serve, tmp_path, gate, workers):
     busy = [server.connect() for _ in range(2)]
     for client in busy:
         client.send(request(path="/gate?card=4111"))
-    wait_for(lambda: status(control).count("GET /gate?card=4111") == 2, "the calls to be shown")
-    text = status(control)
-    assert "requests running 2, queued 0" in text
+    text = wait_for(
+        lambda: "requests running 2, queued 0" in (found := status(control)) and found,
+        "the calls to be counted",
+    )
     assert len(re.findall(r"^  thread \d+ +application +\d+\S* m?s  GET /gate", text, re.M)) == 2
     with server.connect() as client:
         assert client.ask(path="/health").body == b"ready\n"

@@ -282,7 +282,8 @@ WSGI_API int wsgi_worker_fd(const wsgi_worker *worker);
 /* The server is what this worker does: it tells when it is ready and gives
  * signs of life, obeys the orders, and counts in memory that the supervisor can
  * read.  In the worker, before the server is started; it was bound before the
- * fork, so that all workers share its sockets.  WSGI_ERR_STATE. */
+ * fork, so that all workers share its sockets.  WSGI_ERR_STATE: it is started, or
+ * the worker has a server already. */
 WSGI_API int wsgi_server_set_worker(wsgi_server *server, wsgi_worker *worker);
 
 #ifdef __cplusplus

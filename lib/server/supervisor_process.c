@@ -68,7 +68,6 @@ become_worker(wsgi_supervisor *self, size_t place)
 {
     wsgi_worker worker = { .number = (unsigned)place + 1,
                            .generation = self->plan.generation,
-                           .supervisor = getppid(),
                            .board = self->board,
                            .score = &self->board->place[place],
                            .lifeline = self->lifeline[0],

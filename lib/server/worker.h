@@ -18,7 +18,6 @@
 struct wsgi_worker {
     unsigned number, generation;
     pid_t pid; /* processes that it forks are other ones */
-    pid_t supervisor;
     wsgi__board *board;
     wsgi__score *score; /* its place on the board */
     int lifeline;       /* reading end: hangs up with the supervisor */
@@ -26,6 +25,7 @@ struct wsgi_worker {
     int told;           /* an eventfd: an order has come */
     int fd;             /* an epoll descriptor with told and lifeline */
     atomic_int order;   /* wsgi_worker_order */
+    bool has_server;
 };
 
 /* In the child, with every signal blocked: signals are the worker's from here

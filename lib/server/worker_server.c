@@ -21,6 +21,11 @@ wsgi_server_set_worker(wsgi_server *server, wsgi_worker *worker)
         return wsgi__server_fail(server, WSGI_ERR_STATE,
                                  "the server has been started: name its "
                                  "worker before");
+    if (worker->has_server && server->worker != worker)
+        return wsgi__server_fail(server, WSGI_ERR_STATE,
+                                 "the worker has a server already: give this "
+                                 "one more addresses instead");
+    worker->has_server = true;
     server->worker = worker;
     server->score = worker->score;
     return WSGI_OK;

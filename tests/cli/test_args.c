@@ -42,6 +42,7 @@ describe(const args *a, char *out, size_t size)
         { "name", a->name },
         { "metrics", a->metrics_bind },
         { "control", a->control_socket },
+        { "workers", a->workers },
     };
 
     fprintf(to, "%s", a->app ? a->app : "(none)");
@@ -62,12 +63,16 @@ describe(const args *a, char *out, size_t size)
         fprintf(to, " level=%d", (int)a->log_level);
     if (a->umask >= 0)
         fprintf(to, " umask=%o", (unsigned)a->umask);
-    if (a->trace)
-        fprintf(to, " trace");
     if (a->daemon)
         fprintf(to, " daemon");
     if (a->reload)
         fprintf(to, " reload");
+    if (a->heartbeat_timeout >= 0)
+        fprintf(to, " heartbeat=%d", (int)a->heartbeat_timeout);
+    if (a->trace)
+        fprintf(to, " trace");
+    if (a->preload)
+        fprintf(to, " preload");
     fclose(to);
 }
 
@@ -111,6 +116,12 @@ Test(args, accepted)
         { { "--", "status" }, "status" },
         { { "-b", "x", "status" }, "status bind=x" },
         { { "--check-app", "m" }, "m action=1" },
+        { { "-w", "4", "m" }, "m workers=4" },
+        { { "-w0", "m" }, "m workers=0" },
+        { { "--workers=auto", "m" }, "m workers=auto" },
+        { { "--preload", "m" }, "m preload" },
+        { { "--heartbeat-timeout", "1.5", "m" }, "m heartbeat=1500" },
+        { { "--heartbeat-timeout=0", "m" }, "m heartbeat=0" },
         { { "--check-app", "--no-check-app", "m" }, "m" },
         /* The library's own, by name, alias and negation. */
         { { "--keep-alive", "5s", "m" }, "m keep-alive:5s" },
@@ -181,6 +192,13 @@ Test(args, refused)
         { { "--log-level", "loud", "m" },
           "--log-level is debug, info, warning, error or critical, not "
           "\"loud\"" },
+        { { "-w", "some", "m" },
+          "--workers is a number from 0 to 256, or auto, not \"some\"" },
+        { { "--workers=257", "m" }, "not \"257\"" },
+        { { "--workers=-1", "m" }, "not \"-1\"" },
+        { { "--workers= 1", "m" }, "not \" 1\"" },
+        { { "--heartbeat-timeout=soon", "m" },
+          "--heartbeat-timeout cannot be \"soon\"" },
         { { "--=x", "m" }, "unknown option --" },
         { { "--umask", "8", "m" },
           "--umask cannot be \"8\": expected permissions in octal from 0" },
@@ -254,4 +272,28 @@ Test(help, has_every_option_in_79_columns)
         line += len + (line[len] == '\n');
     }
     free(help);
+}
+
+/* The last value counts, in the unit of the library; else its default. */
+Test(args, number)
+{
+    static const struct {
+        const char *words[MOST];
+        int64_t number;
+    } cases[] = {
+        { { "m" }, 30000 },
+        { { "--graceful-timeout", "5", "m" }, 5000 },
+        { { "--graceful-timeout=5", "--graceful-timeout=2m", "m" }, 120000 },
+        { { "--keep-alive=7", "m" }, 30000 },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char why[512];
+        args a;
+        cr_assert_eq(parse(&a, cases[i].words, why, sizeof(why)), 0, "%s",
+                     why);
+        cr_expect_eq(args_number(&a, "graceful-timeout"), cases[i].number,
+                     "case %zu", i);
+        args_free(&a);
+    }
 }

@@ -244,6 +244,26 @@ Test(pidfile, holds_our_number_until_it_is_released)
     cr_expect_eq(access("pid", F_OK), -1);
 }
 
+/* A successor takes the name meanwhile; one that fails gives it back. */
+Test(pidfile, steps_aside_and_comes_back)
+{
+    pidfile file = { NULL };
+    char why[512];
+
+    pidfile_rename(&file, ".oldbin");
+    cr_assert(take(&file, "pid", why), "%s", why);
+    pidfile_rename(&file, ".oldbin");
+    cr_expect_eq(access("pid", F_OK), -1);
+    cr_expect_eq(access("pid.oldbin", F_OK), 0);
+    pidfile_rename(&file, "");
+    cr_expect_eq(access("pid", F_OK), 0);
+    pidfile_rename(&file, ".oldbin");
+    write_file("pid", "1\n");
+    pidfile_release(&file);
+    cr_expect_eq(access("pid.oldbin", F_OK), -1);
+    cr_expect_eq(access("pid", F_OK), 0, "the successor's");
+}
+
 Test(pidfile, replaces_what_a_dead_process_left)
 {
     char why[512], stale[32];

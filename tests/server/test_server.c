@@ -19,6 +19,7 @@
 #include <wsgi/python.h>
 
 #include "base/mem.h"
+#include "server/worker.h"
 
 TestSuite(server, .init = python_start, .fini = python_stop);
 
@@ -436,6 +437,43 @@ Test(server, configuration_is_closed_once_started)
                  WSGI_ERR_STATE);
     cr_expect_eq(wsgi_server_start(server), WSGI_ERR_STATE);
     wsgi_server_free(server); /* without a stop: closes at once */
+}
+
+/* Two would take each other's orders. */
+Test(server, a_worker_has_one_server)
+{
+    wsgi__score score = { 0 };
+    wsgi_worker worker = { .number = 1, .score = &score };
+    wsgi_server *server = serving_new(HELLO), *other = serving_new(HELLO);
+
+    cr_expect_eq(wsgi_server_set_worker(NULL, &worker), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_set_worker(server, &worker), WSGI_OK);
+    cr_expect_eq(wsgi_server_set_worker(server, &worker), WSGI_OK);
+    cr_expect_eq(wsgi_server_set_worker(other, &worker), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(other), "has a server already"));
+    cr_assert_eq(wsgi_server_start(other), WSGI_OK);
+    cr_expect_eq(wsgi_server_set_worker(other, &worker), WSGI_ERR_STATE);
+    cr_expect(strstr(wsgi_server_error(other), "has been started"));
+    wsgi_server_free(other);
+    wsgi_server_free(server);
+}
+
+Test(server, sockets_can_be_passed_on)
+{
+    wsgi_server *server = wsgi_server_new();
+    char path[] = "/tmp/wsgi-test-XXXXXX", address[64];
+
+    cr_assert_not_null(mkdtemp(path));
+    snprintf(address, sizeof(address), "unix:%s/socket", path);
+    cr_assert_eq(wsgi_server_bind(server, address), WSGI_OK);
+    cr_expect_geq(wsgi_server_socket(server, 0), 0);
+    cr_expect_eq(wsgi_server_socket(server, 1), -1);
+    cr_expect_eq(wsgi_server_socket(NULL, 0), -1);
+    wsgi_server_leave_sockets(server);
+    wsgi_server_free(server);
+    cr_expect_eq(access(address + 5, F_OK), 0, "it is another's now");
+    unlink(address + 5);
+    rmdir(path);
 }
 
 /* ---- Ownership ---------------------------------------------------------- */

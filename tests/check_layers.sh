@@ -94,7 +94,7 @@ OpenSSL	lib/net/tls.c	[<"]openssl/
 the GIL	lib/python/gil.c lib/python/interpreter.c	PyEval_SaveThread
 the GIL	lib/python/gil.c	PyGILState_(Ensure|Release)|PyEval_(Restore|Acquire|Release)Thread|Py_(BEGIN|END)_ALLOW|Py_(UN)?BLOCK_THREADS
 whose the GIL is	lib/python/gil.c lib/python/compat.h	PyGILState_(Check|Get)
-starting threads	lib/server/executor*.c	pthread_create|thrd_create
+starting threads	lib/server/crew.c lib/server/deadline.c	pthread_create|thrd_create
 Python	lib/python/* lib/server/executor*.c lib/server/server.c	[<"]Python\.h[>"]|<wsgi/python\.h>
 allocating	lib/base/mem.c	(^|[^A-Za-z0-9_.>])(malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|free|strdup|strndup|asprintf|vasprintf)[ ]*\(
 HOMES

@@ -28,7 +28,9 @@ target_sources(wsgi_objects PRIVATE
   server/server_monitor.c
   server/supervisor.c
   server/supervisor_cause.c
+  server/supervisor_death.c
   server/supervisor_monitor.c
+  server/supervisor_obey.c
   server/supervisor_plan.c
   server/supervisor_process.c
   server/supervisor_signals.c

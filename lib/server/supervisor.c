@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -16,9 +15,6 @@
 
 /* A pass is made at least so often: heartbeats have no event. */
 #define PASS_MS 1000u
-
-/* A worker that dies earlier than this has died young. */
-#define YOUNG_MS 5000u
 
 /* When fork() fails, the machine is short of memory or processes. */
 #define FORK_PAUSE_MS 1000u
@@ -249,286 +245,6 @@ wsgi_supervisor_stopped_by(const wsgi_supervisor *self)
     return self ? atomic_load(&self->stopped_by) : 0;
 }
 
-/* ---- Requests ----------------------------------------------------------- */
-
-void
-wsgi_supervisor_ask(wsgi_supervisor *self, wsgi_supervisor_request request)
-{
-    if (!self || (unsigned)request >= WSGI__N_REQUESTS)
-        return;
-    atomic_fetch_add(&self->asked[request], 1);
-    wsgi__loop *loop = atomic_load(&self->wake);
-    if (loop)
-        wsgi__loop_wake(loop);
-}
-
-static void say(wsgi_supervisor *self, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void
-say(wsgi_supervisor *self, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    wsgi__log_write(&self->log, WSGI_LOG_INFO, text);
-}
-
-static void
-begin_stop(wsgi_supervisor *self, wsgi__plan_phase phase)
-{
-    bool first = self->plan.phase < WSGI__PLAN_STOP;
-
-    self->plan.phase = phase;
-    if (!first)
-        return;
-    wsgi__supervisor_tell(self, WSGI_SUPERVISOR_STOPPING);
-    atomic_store(&self->board->closing, 1);
-}
-
-/* Draining, then ending, then killing: each time it is asked again. */
-static void
-obey_stop(wsgi_supervisor *self, bool now)
-{
-    const char *name = wsgi__signals_name(atomic_load(&self->stopped_by));
-
-    switch (self->plan.phase) {
-    case WSGI__PLAN_RUN:
-    case WSGI__PLAN_PAUSE:
-        if (now) {
-            say(self, "%s: stopping at once", name);
-            begin_stop(self, WSGI__PLAN_STOP_NOW);
-        } else {
-            say(self,
-                "%s: finishing the requests under way; again to stop at once",
-                name);
-            begin_stop(self, WSGI__PLAN_STOP);
-        }
-        break;
-    case WSGI__PLAN_STOP:
-        say(self, "%s: stopping at once", name);
-        begin_stop(self, WSGI__PLAN_STOP_NOW);
-        break;
-    case WSGI__PLAN_STOP_NOW:
-    case WSGI__PLAN_KILL:
-        begin_stop(self, WSGI__PLAN_KILL);
-        break;
-    }
-}
-
-static void
-obey_reload(wsgi_supervisor *self)
-{
-    if (self->plan.phase >= WSGI__PLAN_STOP)
-        return;
-    if (self->options[WSGI_SUPERVISOR_PRELOADED] &&
-        self->plan.phase == WSGI__PLAN_RUN) {
-        wsgi__log_printf(&self->log, WSGI_LOG_WARNING,
-                         "SIGHUP: the application was loaded before the "
-                         "workers were forked, and new workers would run the "
-                         "old code: restart to load new code, or do without "
-                         "preloading");
-        return;
-    }
-    say(self, "SIGHUP: starting %u new workers", self->plan.wanted);
-    self->plan.phase = WSGI__PLAN_RUN;
-    self->plan.generation = ++self->last_generation;
-    self->plan.proved = false;
-    self->plan.spawn_at_ms = 0;
-    self->n_young = 0;
-    wsgi__supervisor_tell(self, WSGI_SUPERVISOR_RELOADING);
-}
-
-static void
-obey_reopen(wsgi_supervisor *self)
-{
-    wsgi__supervisor_tell(self, WSGI_SUPERVISOR_REOPEN);
-    wsgi__process_signal_all(self, SIGUSR1);
-}
-
-static void
-obey_resize(wsgi_supervisor *self, int by)
-{
-    unsigned wanted = self->plan.wanted;
-
-    if (self->plan.phase != WSGI__PLAN_RUN ||
-        (by < 0 ? wanted <= 1 : wanted >= WSGI__MOST_WORKERS))
-        return;
-    self->plan.wanted = by < 0 ? wanted - 1 : wanted + 1;
-    self->options[WSGI_SUPERVISOR_WORKERS] = self->plan.wanted;
-    say(self, "%s: %u workers from now on", by < 0 ? "SIGTTOU" : "SIGTTIN",
-        self->plan.wanted);
-}
-
-static void
-obey_pause(wsgi_supervisor *self)
-{
-    if (self->plan.phase != WSGI__PLAN_RUN)
-        return;
-    say(self, "SIGWINCH: the workers drain, and none is started until SIGHUP");
-    self->plan.phase = WSGI__PLAN_PAUSE;
-}
-
-static void
-obey(wsgi_supervisor *self, wsgi_supervisor_request request)
-{
-    switch (request) {
-    case WSGI_ASK_STOP:
-        obey_stop(self, false);
-        break;
-    case WSGI_ASK_STOP_NOW:
-        obey_stop(self, true);
-        break;
-    case WSGI_ASK_RELOAD:
-        obey_reload(self);
-        break;
-    case WSGI_ASK_REOPEN:
-        obey_reopen(self);
-        break;
-    case WSGI_ASK_UPGRADE:
-        if (self->plan.phase < WSGI__PLAN_STOP)
-            wsgi__supervisor_tell(self, WSGI_SUPERVISOR_UPGRADE);
-        break;
-    case WSGI_ASK_MORE:
-        obey_resize(self, 1);
-        break;
-    case WSGI_ASK_FEWER:
-        obey_resize(self, -1);
-        break;
-    case WSGI_ASK_PAUSE:
-        obey_pause(self);
-        break;
-    }
-}
-
-static void
-take_requests(wsgi_supervisor *self)
-{
-    for (unsigned i = 0; i < WSGI__N_REQUESTS; i++)
-        for (unsigned n = atomic_exchange(&self->asked[i], 0); n > 0; n--)
-            obey(self, (wsgi_supervisor_request)i);
-}
-
-/* ---- Deaths ------------------------------------------------------------- */
-
-static bool
-was_killed_for_memory(wsgi_supervisor *self)
-{
-    int64_t kills = wsgi__cgroup_killed();
-    bool more = kills > self->oom_kills;
-
-    self->oom_kills = kills;
-    return more;
-}
-
-static void
-report(wsgi_supervisor *self, size_t place, int status)
-{
-    const wsgi__process *process = &self->processes[place];
-    bool late = process->told == WSGI__KILLED_LATE;
-    char who[32], text[512];
-
-    snprintf(who, sizeof(who), "worker %zu", place + 1);
-    wsgi__death death = {
-        .who = who,
-        .pid = process->pid,
-        .status = status,
-        .told = process->told,
-        .limit_ms = late ? self->plan.drain_ms : self->plan.silence_ms,
-        .out_of_memory = was_killed_for_memory(self),
-    };
-    wsgi__cause_text(&death, text, sizeof(text));
-    /* That is the end, and the program's to tell. */
-    if (!self->ever_ready && process->told == WSGI__TOLD_NOTHING)
-        wsgi__supervisor_fail(self, WSGI_ERR_WORKER, "%s before it was ready",
-                              text);
-    else
-        wsgi__log_write(&self->log,
-                        wsgi__cause_is_expected(&death) ? WSGI_LOG_DEBUG
-                                                        : WSGI_LOG_ERROR,
-                        text);
-}
-
-/* The next one waits, the longer the more have died soon after their start. */
-static void
-back_off(wsgi_supervisor *self, uint64_t lived_ms)
-{
-    self->n_young = lived_ms < YOUNG_MS ? self->n_young + 1 : 0;
-    unsigned wait = wsgi__plan_backoff(self->n_young);
-    self->plan.spawn_at_ms = wsgi__loop_now(self->loop) + wait;
-    if (wait >= 1000)
-        wsgi__log_printf(&self->log, WSGI_LOG_WARNING,
-                         "%u workers in a row ended soon after their start; "
-                         "the next one starts in %.1f s",
-                         self->n_young, wait / 1000.0);
-}
-
-static void
-give_up_reload(wsgi_supervisor *self)
-{
-    wsgi__log_printf(&self->log, WSGI_LOG_ERROR,
-                     "the reload has failed: a new worker could not start; "
-                     "the old ones go on");
-    self->plan.generation = self->plan.serving;
-    self->plan.proved = true;
-    wsgi__supervisor_tell(self, WSGI_SUPERVISOR_RELOAD_FAILED);
-}
-
-static bool
-has_workers_of(const wsgi_supervisor *self, unsigned generation)
-{
-    for (size_t i = 0; i < WSGI__MOST_PLACES; i++)
-        if (self->places[i].generation == generation &&
-            self->places[i].state == WSGI__PLACE_READY)
-            return true;
-    return false;
-}
-
-/* It ended without having been told to. */
-static void
-mourn(wsgi_supervisor *self, const wsgi__place *place, int status,
-      uint64_t lived_ms)
-{
-    const wsgi__plan *plan = &self->plan;
-
-    if (plan->phase != WSGI__PLAN_RUN)
-        return;
-    if (!self->ever_ready) {
-        self->failed = true;
-        self->boot_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        self->plan.phase = WSGI__PLAN_KILL;
-    } else if (place->state == WSGI__PLACE_STARTING &&
-               place->generation == plan->generation &&
-               plan->serving != plan->generation &&
-               has_workers_of(self, plan->serving)) {
-        give_up_reload(self);
-    } else {
-        back_off(self, lived_ms);
-    }
-}
-
-void
-wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status)
-{
-    wsgi__place was = self->places[place];
-    const wsgi__process *process = &self->processes[place];
-    uint64_t lived = wsgi__loop_now(self->loop) - process->started_ms;
-
-    report(self, place, status);
-    wsgi__supervisor_count_restart(self, place, status);
-    bool told = process->told != WSGI__TOLD_NOTHING;
-    wsgi__board_clear(self->board, place);
-    self->places[place] = (wsgi__place){ .state = WSGI__PLACE_FREE };
-    if (!told)
-        mourn(self, &was, status, lived);
-    else if (process->told == WSGI__KILLED_SILENT)
-        back_off(self, lived);
-    wsgi__supervisor_tell(self, WSGI_SUPERVISOR_CHANGED);
-}
-
 /* ---- Passes ------------------------------------------------------------- */
 
 static void
@@ -668,7 +384,8 @@ finish_reload(wsgi_supervisor *self)
     if (plan->serving == plan->generation || !wsgi__plan_complete(plan))
         return;
     plan->serving = plan->generation;
-    say(self, "the new workers have taken over; the old ones drain");
+    wsgi__log_printf(&self->log, WSGI_LOG_INFO,
+                     "the new workers have taken over; the old ones drain");
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_RELOADED);
 }
 
@@ -696,7 +413,7 @@ pass(wsgi_supervisor *self)
     plan->silence_ms =
         (uint64_t)self->options[WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT];
     tick(self);
-    take_requests(self);
+    wsgi__supervisor_obey(self);
     /* First what they have said: one that was ready and died was ready. */
     read_scores(self);
     wsgi__process_reap(self);

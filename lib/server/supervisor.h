@@ -4,8 +4,9 @@
  *
  * supervisor.c has the life and the passes; the others have one concern each:
  * _plan what is done next, _process forking, signalling and waiting, _signals
- * the signals of the supervisor itself, _watch what a program adds to the loop,
- * _monitor what it tells of its workers, _cause the words for a death.
+ * the signals of the supervisor itself, _obey what they ask for, _death what
+ * follows when a worker has ended and _cause the words for it, _watch what a
+ * program adds to the loop, _monitor what is told of the workers.
  */
 #ifndef WSGI_SERVER_SUPERVISOR_H
 #define WSGI_SERVER_SUPERVISOR_H
@@ -139,7 +140,12 @@ int wsgi__process_adopt(wsgi_supervisor *self, pid_t pid, const char *name);
 /* Forgets those that still run. */
 void wsgi__process_release(wsgi_supervisor *self);
 
-/* ---- supervisor.c, for supervisor_process.c ------------------------------ */
+/* ---- supervisor_obey.c -------------------------------------------------- */
+
+/* Takes the requests that have come since the last time. */
+void wsgi__supervisor_obey(wsgi_supervisor *self);
+
+/* ---- supervisor_death.c ------------------------------------------------- */
 
 /* The worker of this place has ended: the place is still as it was. */
 void wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status);

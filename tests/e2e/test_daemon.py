@@ -105,7 +105,10 @@ def test_daemon_that_is_killed_while_it_starts(folder):
     )  # fmt: skip
     # Somebody reads the gate: the import is under way.
     fd = wait_for(lambda: open_gate(gate), "the import")
-    server = next(pid for pid in processes_with(gate) if pid != os.getpid())
+    server = wait_for(
+        lambda: next((pid for pid in processes_with(gate) if pid != os.getpid()), None),
+        "the server to have the gate open",
+    )
     os.kill(server, signal.SIGKILL)
     os.close(fd)
     _, errors = process.communicate(timeout=TIMEOUT)

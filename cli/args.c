@@ -209,6 +209,16 @@ take_version(args *into, const args_option *option, const char *value,
               .help = (help_),                                                \
               .initial = (initial_),                                          \
               .max = DAY_MS }
+#define MODE(name_, group_, help_)                                            \
+    .info = { .size = sizeof(wsgi_option_info),                               \
+              .kind = WSGI_KIND_MODE,                                         \
+              .name = (name_),                                                \
+              .aliases = "",                                                  \
+              .group = (group_),                                              \
+              .argument = "MODE",                                             \
+              .help = (help_),                                                \
+              .initial = "",                                                  \
+              .max = 0777 }
 #define INTO(take_, member) .take = (take_), .field = offsetof(args, member)
 
 static const args_option own[] = {
@@ -245,6 +255,14 @@ static const args_option own[] = {
              "Set an environment variable before Python starts; may be given "
              "several times"),
       .letter = 'e', INTO(take_env, env) },
+    { SWITCH(
+          "reload", "application",
+          "Start new workers when a Python file of the application changes, "
+          "also one that cannot be imported; for development"),
+      INTO(take_bool, reload) },
+    { STRING("reload-extra-file", "", "application", "FILE", "",
+             "With --reload, watch this file too; may be given several times"),
+      INTO(take_item, reload_files) },
     { STRING("access-logfile", "", "logs", "FILE", "",
              "Write a line for each request to this file; - is stdout"),
       INTO(take_string, access_logfile) },
@@ -262,9 +280,35 @@ static const args_option own[] = {
     { SWITCH("trace", "logs",
              "Show requests and responses on stderr, as curl -v does"),
       INTO(take_bool, trace) },
+    { SWITCH("daemon", "operations",
+             "Serve in the background: return when the first worker is ready, "
+             "or has failed"),
+      .letter = 'D', INTO(take_bool, daemon) },
     { STRING("pid", "", "operations", "FILE", "",
              "Write the process id to this file while serving"),
       .letter = 'p', INTO(take_string, pid) },
+    { STRING("user", "", "operations", "USER", "",
+             "Serve as this user, by name or number, once addresses and files "
+             "are open"),
+      .letter = 'u', INTO(take_string, user) },
+    { STRING("group", "", "operations", "GROUP", "",
+             "Serve as this group, by name or number; without it as that of "
+             "the user"),
+      .letter = 'g', INTO(take_string, group) },
+    { MODE("umask", "operations",
+           "Permissions that new files do not get, in octal"),
+      .letter = 'm', INTO(take_number, umask) },
+    { STRING("name", "", "operations", "NAME", "wsgid",
+             "Name of the processes, of which ps and top show 15 letters"),
+      .letter = 'n', INTO(take_string, name) },
+    { STRING("metrics-bind", "", "operations", "ADDRESS", "",
+             "Address at which /metrics has numbers for Prometheus and "
+             "/health tells whether a worker is ready"),
+      INTO(take_string, metrics_bind) },
+    { STRING("control-socket", "", "operations", "PATH", "",
+             "Unix socket for wsgid status, which shows what each thread is "
+             "doing"),
+      INTO(take_string, control_socket) },
     { SWITCH("check-app", "operations",
              "Import the application, say what was found, and exit"),
       .take = take_check_app },
@@ -489,6 +533,13 @@ read_short(args *into, const char *letters, words *rest, text *error)
 static bool
 read_app(args *into, const char *word, text *error)
 {
+    if (into->action == ARGS_STATUS) {
+        text_puts(error, "wsgid status asks a server that runs, and takes no "
+                         "application; there is \"");
+        text_puts(error, word);
+        text_puts(error, "\"");
+        return false;
+    }
     if (into->app) {
         text_puts(error, "one application is served, and there are two: \"");
         text_puts(error, into->app);
@@ -507,6 +558,10 @@ read_all(args *into, char *const *argv, text *error)
     words rest = argv + 1;
     bool options = true;
 
+    if (*rest && strcmp(*rest, "status") == 0) {
+        into->action = ARGS_STATUS;
+        rest++;
+    }
     while (*rest) {
         const char *word = *rest++;
         bool good;
@@ -526,14 +581,26 @@ read_all(args *into, char *const *argv, text *error)
     return true;
 }
 
+static int
+check_status(const args *into, text *error)
+{
+    if (into->control_socket)
+        return 0;
+    text_puts(error, "wsgid status needs --control-socket PATH, as the server "
+                     "was given it");
+    return WRONG;
+}
+
 int
 args_parse(args *into, int argc, char *const *argv, text *error)
 {
     size_t room = (size_t)argc + 1;
-    args_list *lists[] = { &into->binds, &into->env, &into->names,
-                           &into->values };
+    args_list *lists[] = { &into->binds, &into->env, &into->reload_files,
+                           &into->names, &into->values };
 
-    *into = (args){ .log_level = WSGI_LOG_INFO, .heartbeat_timeout = -1 };
+    *into = (args){ .log_level = WSGI_LOG_INFO,
+                    .heartbeat_timeout = -1,
+                    .umask = -1 };
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
         lists[i]->items = calloc(room, sizeof(char *));
         if (!lists[i]->items) {
@@ -545,6 +612,8 @@ args_parse(args *into, int argc, char *const *argv, text *error)
         return WRONG;
     if (into->action == ARGS_HELP || into->action == ARGS_VERSION)
         return 0;
+    if (into->action == ARGS_STATUS)
+        return check_status(into, error);
     if (!into->app) {
         text_puts(error, "Provide a WSGI application object as "
                          "module:callable");
@@ -572,6 +641,7 @@ args_free(args *into)
 {
     free(into->binds.items);
     free(into->env.items);
+    free(into->reload_files.items);
     free(into->names.items);
     free(into->values.items);
     *into = (args){ 0 };

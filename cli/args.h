@@ -18,7 +18,8 @@ typedef enum args_action {
     ARGS_SERVE = 0,
     ARGS_CHECK_APP,
     ARGS_HELP,
-    ARGS_VERSION
+    ARGS_VERSION,
+    ARGS_STATUS
 } args_action;
 
 typedef struct args_list {
@@ -31,16 +32,19 @@ typedef struct args {
     args_action action;
     const char *app;
     args_list binds;
-    args_list env;    /* NAME=VALUE, checked */
+    args_list env; /* NAME=VALUE, checked */
+    args_list reload_files;
     args_list names;  /* options of the library, and ... */
     args_list values; /* ... their values, in the order given */
     const char *chdir, *pythonpath, *venv;
     const char *access_logfile, *access_logformat, *error_logfile;
-    const char *pid;
+    const char *pid, *user, *group, *name;
+    const char *metrics_bind, *control_socket;
     const char *workers;       /* args_read_workers() reads it */
     int64_t heartbeat_timeout; /* milliseconds; -1: by the other limits */
+    int64_t umask;             /* -1: as it is */
     wsgi_log_level log_level;
-    bool trace, preload;
+    bool trace, preload, daemon, reload;
 } args;
 
 typedef struct args_option args_option;

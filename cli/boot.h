@@ -11,7 +11,10 @@
  * changed. */
 int boot_check_values(program *self);
 
-/* --env and --chdir. */
+/* --daemon, but for a successor, which has no terminal any more. */
+int boot_detach(program *self);
+
+/* --env, --chdir, --umask and --name. */
 int boot_enter_surroundings(program *self);
 
 int boot_open_logs(program *self);
@@ -19,6 +22,13 @@ int boot_open_logs(program *self);
 /* Before the import, which may take long: a taken port is said at once. */
 int boot_bind(program *self);
 
+/* --metrics-bind and --control-socket: of the supervisor, if there is one. */
+int boot_bind_monitors(program *self);
+
+/* Unless it has been taken. */
 int boot_take_pidfile(program *self);
+
+/* --user and --group, for good: what only root can open is open now. */
+int boot_change_identity(program *self);
 
 #endif

@@ -3,6 +3,7 @@
 #include "interp.h"
 
 #include <stdarg.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,59 @@ interp_start(const args *options, char *const *argv, text *error)
     free_path(path);
     free(words);
     return status >= 0;
+}
+
+/* ---- Files -------------------------------------------------------------- */
+
+/* Borrowed from the arguments of these two events; NULL for any other.  A module
+ * that is there as bytecode is only executed, one with a mistake only
+ * compiled. */
+static PyObject *
+file_of_event(const char *event, PyObject *arguments)
+{
+    if (strcmp(event, "compile") == 0 && PyTuple_GET_SIZE(arguments) >= 2)
+        return PyTuple_GET_ITEM(arguments, 1);
+    if (strcmp(event, "exec") != 0 || PyTuple_GET_SIZE(arguments) < 1)
+        return NULL;
+    PyObject *code = PyTuple_GET_ITEM(arguments, 0);
+    return PyCode_Check(code) ? ((PyCodeObject *)code)->co_filename : NULL;
+}
+
+/* Whole or not at all: a pipe takes so much at once. */
+static void
+write_name(int pipe, const char *name)
+{
+    char *path = path_absolute(name);
+    size_t size = path ? strlen(path) + 1 : 0;
+    ssize_t ignored = 0;
+
+    if (size > 0 && size <= PIPE_BUF)
+        ignored = write(pipe, path, size);
+    (void)ignored; /* the supervisor is gone, and so is the worker soon */
+    free(path);
+}
+
+/* "<string>" and "<frozen os>" are no files. */
+static int
+on_audit(const char *event, PyObject *arguments, void *user)
+{
+    PyObject *file = arguments ? file_of_event(event, arguments) : NULL;
+    const char *name =
+        file && PyUnicode_Check(file) ? PyUnicode_AsUTF8(file) : NULL;
+
+    if (file && PyUnicode_Check(file) && !name)
+        PyErr_Clear();
+    if (name && *name && *name != '<')
+        write_name((int)(intptr_t)user, name);
+    return 0;
+}
+
+void
+interp_name_files(int pipe)
+{
+    /* Fails where another hook forbids it, and then nothing is named. */
+    if (PySys_AddAuditHook(on_audit, (void *)(intptr_t)pipe) < 0)
+        PyErr_Clear();
 }
 
 void

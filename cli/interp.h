@@ -20,6 +20,11 @@ const char *interp_version(void);
 bool interp_start(const args *options, char *const *argv, text *error);
 void interp_stop(void);
 
+/* Before the interpreter starts: each Python file that is compiled or executed
+ * from then on is written to that pipe, as an absolute path with a NUL.  A file
+ * that cannot be compiled is one of them. */
+void interp_name_files(int pipe);
+
 /* On a signal that ends the process, such as SIGSEGV or the SIGABRT of a
  * supervisor, the Python stacks of all threads go to that descriptor. */
 void interp_watch_crashes(int fd);

@@ -12,8 +12,10 @@
 #include "help.h"
 #include "interp.h"
 #include "program.h"
+#include "reload.h"
 #include "serving.h"
 #include "signals.h"
+#include "status.h"
 #include "supervise.h"
 
 typedef int (*step)(program *);
@@ -22,8 +24,10 @@ typedef int (*step)(program *);
 static const step checking[] = { boot_enter_surroundings, boot_open_logs,
                                  serving_load, NULL };
 
-static const step alone[] = { boot_enter_surroundings, boot_open_logs,
-                              boot_bind, serving_load, NULL };
+static const step alone[] = {
+    boot_enter_surroundings, boot_open_logs, boot_bind, boot_bind_monitors,
+    boot_change_identity,    serving_load,   NULL
+};
 
 static const step supervised[] = {
     boot_enter_surroundings, boot_open_logs, boot_bind,
@@ -84,6 +88,8 @@ finish(program *self)
     signals_forget_logs();
     accesslog_free(&self->access);
     logfile_close(&self->errors.file);
+    identity_free(&self->who);
+    reload_end(self);
     free(self->folder);
 }
 
@@ -96,6 +102,12 @@ do_it(program *self)
         return code;
     if (self->options.action == ARGS_CHECK_APP)
         return check_app(self);
+    code = boot_detach(self);
+    if (code)
+        return code;
+    notify_open(&self->manager);
+    if (!self->workers) /* no supervisor, no successor */
+        notify_forget();
     return self->workers ? run_steps(self, supervised) : serve_alone(self);
 }
 
@@ -105,11 +117,15 @@ run(program *self)
     self->errors.level = self->options.log_level;
     self->errors.file.fd = STDERR_FILENO;
     self->access.file.fd = -1;
+    self->manager.fd = -1;
+    self->reload.watcher.fd = -1;
+    self->reload.from = self->reload.to = self->reload.timer = -1;
     self->folder = getcwd(NULL, 0);
     self->server = wsgi_server_new();
     int code = self->server ? do_it(self)
                             : program_fail(self, CANNOT_BOOT, "out of memory");
     finish(self);
+    detach_end(&self->terminal, code);
     return code;
 }
 
@@ -127,6 +143,8 @@ act(program *self)
     case ARGS_SERVE:
     case ARGS_CHECK_APP:
         return run(self);
+    case ARGS_STATUS:
+        return status_print(self->options.control_socket, stdout, stderr);
     }
     return DONE;
 }

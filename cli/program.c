@@ -36,6 +36,40 @@ program_fail_server(program *self, int code)
     return program_fail(self, code, wsgi_server_error(self->server));
 }
 
+const char *
+program_monitor_address(const program *self, wsgi_monitor what)
+{
+    return self->supervisor
+               ? wsgi_supervisor_monitor_address(self->supervisor, what)
+               : wsgi_server_monitor_address(self->server, what);
+}
+
+static void
+greet_watchers(program *self)
+{
+    static const struct {
+        wsgi_monitor what;
+        const char *words, *path;
+    } monitors[] = {
+        { WSGI_MONITOR_METRICS, "Metrics at ", "/metrics" },
+        { WSGI_MONITOR_CONTROL, "Control socket at ", "" },
+    };
+
+    for (size_t i = 0; i < sizeof(monitors) / sizeof(*monitors); i++) {
+        const char *address = program_monitor_address(self, monitors[i].what);
+        char line[PROGRAM_MESSAGE];
+        text out;
+        if (!address)
+            continue;
+        text_init(&out, line, sizeof(line));
+        text_puts(&out, monitors[i].words);
+        banner_url(&out, address);
+        if (strncmp(address, "unix:", 5) != 0)
+            text_puts(&out, monitors[i].path);
+        errorlog_write(&self->errors, WSGI_LOG_INFO, line);
+    }
+}
+
 void
 program_greet(program *self)
 {
@@ -53,7 +87,9 @@ program_greet(program *self)
     errorlog_printf(&self->errors, WSGI_LOG_INFO,
                     "%s with wsgid %s, Python %s (pid %ld)", line,
                     WSGI_VERSION, interp_version(), (long)getpid());
-    if (!self->errors.file.path && isatty(STDERR_FILENO))
+    greet_watchers(self);
+    if (!self->errors.file.path && !self->options.daemon &&
+        isatty(STDERR_FILENO))
         errorlog_write(&self->errors, WSGI_LOG_INFO, "Press Ctrl+C to stop");
 }
 

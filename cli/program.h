@@ -11,8 +11,12 @@
 
 #include "accesslog.h"
 #include "args.h"
+#include "detach.h"
 #include "errorlog.h"
+#include "identity.h"
+#include "notify.h"
 #include "pidfile.h"
+#include "watcher.h"
 
 #define PROGRAM_MESSAGE 4096
 
@@ -25,6 +29,17 @@ enum {
     CANNOT_IMPORT = 4 /* the application cannot be imported */
 };
 
+/* What reload.c has. */
+typedef struct reloading {
+    watcher watcher;
+    int from, to;     /* a pipe with names of files, of the workers */
+    int timer;        /* from a change to the reload; -1 like these: none */
+    char names[8192]; /* read from the pipe */
+    size_t n_names;
+    char changed[4096]; /* what has changed last */
+    bool complained;
+} reloading;
+
 typedef struct program {
     args options;
     char *const *argv;
@@ -35,6 +50,10 @@ typedef struct program {
     errorlog errors;
     accesslog access;
     pidfile pid;
+    detach terminal;
+    identity who;
+    notify manager;
+    reloading reload;
     long successor; /* the process of an upgrade; 0: none */
     bool python;    /* was started, and is to be ended */
     bool served;    /* the start has been announced */
@@ -50,7 +69,10 @@ int program_fail_errno(program *self, const char *option, const char *value);
 /* The same with the text of the server. */
 int program_fail_server(program *self, int code);
 
-/* One line that says what is served, and where. */
+/* Where those who watch it ask; NULL: nowhere. */
+const char *program_monitor_address(const program *self, wsgi_monitor what);
+
+/* Says what is served, and where. */
 void program_greet(program *self);
 
 /* The last line; signal is what stopped it, or 0. */

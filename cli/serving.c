@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "interp.h"
+#include "reload.h"
 #include "signals.h"
 
 int
@@ -13,6 +14,7 @@ serving_load(program *self)
     text error;
 
     text_init(&error, why, sizeof(why));
+    reload_name_files(self);
     if (!interp_start(&self->options, self->argv, &error))
         return program_fail(self, CANNOT_BOOT, why);
     self->python = true;
@@ -60,7 +62,16 @@ serving_alone(program *self)
 {
     program_greet(self);
     self->served = true;
-    return serve(self, end_stuck);
+    if (self->manager.watchdog_us > 0)
+        errorlog_write(&self->errors, WSGI_LOG_WARNING,
+                       "the service manager waits for signs of life "
+                       "(WatchdogSec=), which the supervisor gives: do not "
+                       "set --workers 0");
+    detach_ready(&self->terminal);
+    notify_ready(&self->manager);
+    int code = serve(self, end_stuck);
+    notify_stopping(&self->manager);
+    return code;
 }
 
 /* The access log may have been renamed since the supervisor opened it. */
@@ -83,12 +94,16 @@ serving_as_worker(wsgi_worker *worker, void *user)
     program *self = user;
 
     interp_after_fork(true);
+    notify_forget();
     take_logs(self);
     int code = DONE;
     if (wsgi_server_set_worker(self->server, worker) < 0)
         code = program_fail_server(self, CANNOT_BOOT);
     if (code == DONE && !self->python)
         code = serving_load(self);
+    detach_worker(&self->terminal);
+    if (code == CANNOT_IMPORT && self->options.reload)
+        reload_await_change(self, worker);
     if (code == DONE)
         code = serve(self, end_stuck_worker);
     wsgi_server_free(self->server);

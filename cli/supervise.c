@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "boot.h"
 #include "interp.h"
+#include "reload.h"
 #include "serving.h"
 #include "upgrade.h"
 
@@ -20,6 +22,24 @@ announce(program *self)
 {
     program_greet(self);
     self->served = true;
+    detach_ready(&self->terminal);
+    notify_ready(&self->manager);
+}
+
+static void
+tell_status(program *self)
+{
+    wsgi_worker_info info = WSGI_WORKER_INFO_INIT;
+    unsigned n_ready = 0;
+    char line[64];
+
+    for (size_t i = 0; wsgi_supervisor_worker(self->supervisor, i, &info) >= 0;
+         i++)
+        n_ready += info.state == WSGI_WORKER_READY;
+    snprintf(line, sizeof(line), "workers ready: %u of %lld", n_ready,
+             (long long)wsgi_supervisor_get_int(self->supervisor,
+                                                WSGI_SUPERVISOR_WORKERS));
+    notify_status(&self->manager, line);
 }
 
 /* The workers have copies, which they close when they have emptied the
@@ -43,14 +63,19 @@ on_event(void *user, wsgi_supervisor_event event)
         announce(self);
         break;
     case WSGI_SUPERVISOR_RELOADING:
+        notify_reloading(&self->manager);
+        logfile_reopen(&self->errors.file);
+        break;
     case WSGI_SUPERVISOR_REOPEN:
         /* The access log is for workers to open. */
         logfile_reopen(&self->errors.file);
         break;
     case WSGI_SUPERVISOR_RELOADED:
     case WSGI_SUPERVISOR_RELOAD_FAILED:
+        notify_ready(&self->manager);
         break;
     case WSGI_SUPERVISOR_STOPPING:
+        notify_stopping(&self->manager);
         close_sockets(self);
         break;
     case WSGI_SUPERVISOR_UPGRADE:
@@ -63,7 +88,11 @@ on_event(void *user, wsgi_supervisor_event event)
         interp_after_fork(false);
         break;
     case WSGI_SUPERVISOR_TICK:
+        notify_alive(&self->manager);
+        upgrade_check(self);
+        break;
     case WSGI_SUPERVISOR_CHANGED:
+        tell_status(self);
         upgrade_check(self);
         break;
     }
@@ -160,6 +189,12 @@ supervise(program *self)
     if (!self->supervisor)
         return program_fail(self, CANNOT_BOOT, "out of memory");
     int code = configure(self);
+    if (code == DONE)
+        code = boot_bind_monitors(self);
+    if (code == DONE)
+        code = reload_begin(self);
+    if (code == DONE)
+        code = boot_change_identity(self);
     if (code == DONE)
         code = preload(self);
     if (code)

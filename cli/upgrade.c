@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "boot.h"
+
 #define VARIABLE "WSGID_FDS"
 #define NO_EXEC 127 /* as the shell has it */
 
@@ -90,6 +92,14 @@ is_running(const program *self)
     return self->successor && kill((pid_t)self->successor, 0) == 0;
 }
 
+/* What the successor was to have; failures are logged. */
+static void
+take_back(program *self)
+{
+    pidfile_rename(&self->pid, "");
+    (void)boot_bind_monitors(self);
+}
+
 void
 upgrade_start(program *self)
 {
@@ -101,13 +111,15 @@ upgrade_start(program *self)
         return;
     }
     pidfile_rename(&self->pid, ".oldbin");
+    /* Whoever watches is to see the new one. */
+    wsgi_supervisor_close_monitors(self->supervisor);
     pid_t child = fork();
     if (child == 0)
         become_successor(self);
     if (child < 0) {
         errorlog_printf(&self->errors, WSGI_LOG_ERROR,
                         "SIGUSR2: cannot fork: %s", strerror(errno));
-        pidfile_rename(&self->pid, "");
+        take_back(self);
         return;
     }
     self->successor = child;
@@ -124,7 +136,7 @@ upgrade_check(program *self)
     if (!self->successor || is_running(self))
         return;
     self->successor = 0;
-    pidfile_rename(&self->pid, "");
+    take_back(self);
     errorlog_write(&self->errors, WSGI_LOG_WARNING,
                    "the successor has ended; this one serves on");
 }

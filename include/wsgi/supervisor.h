@@ -234,6 +234,23 @@ typedef struct wsgi_worker_info {
 WSGI_API int wsgi_supervisor_worker(const wsgi_supervisor *supervisor,
                                     size_t index, wsgi_worker_info *info);
 
+/* Adds an address at which the supervisor tells over HTTP how its workers are,
+ * as wsgi_server_bind_monitor() does for one server: numbers are summed over
+ * the workers, and those that have ended still count.  Before run or from a
+ * callback. */
+WSGI_API int wsgi_supervisor_bind_monitor(wsgi_supervisor *supervisor,
+                                          wsgi_monitor what,
+                                          const char *address);
+
+/* The address that was bound, or NULL. */
+WSGI_API const char *
+wsgi_supervisor_monitor_address(const wsgi_supervisor *supervisor,
+                                wsgi_monitor what);
+
+/* Leaves these addresses, to a successor perhaps.  From a callback too, or they
+ * close when run returns. */
+WSGI_API void wsgi_supervisor_close_monitors(wsgi_supervisor *supervisor);
+
 /* ---- In a worker --------------------------------------------------------- */
 
 WSGI_API unsigned wsgi_worker_number(const wsgi_worker *worker);

@@ -233,7 +233,11 @@ typedef enum wsgi_option {
     WSGI_OPT_ROOT_PATH = 100,
     /* Value of the Server field and of SERVER_SOFTWARE; "" sends no field.
      * ["libwsgi"] */
-    WSGI_OPT_SERVER_HEADER = 101
+    WSGI_OPT_SERVER_HEADER = 101,
+    /* Path at which the server itself says whether it is ready: 200, or 503
+     * while it stops; below it "/live" is 200 as long as the loop runs.  Neither
+     * waits for the application.  "" for none. [""] */
+    WSGI_OPT_HEALTH_PATH = 102
 } wsgi_option;
 
 /* Sets an option.  WSGI_ERR_OPTION: not an option of this kind and version.
@@ -296,6 +300,28 @@ WSGI_API int wsgi_option_distance(const char *typed, const char *name);
 WSGI_API int wsgi_option_parse(const wsgi_option_info *option,
                                const char *text, int64_t *value, char *error,
                                size_t error_size);
+
+/* ---- Watching ----------------------------------------------------------- */
+
+typedef enum wsgi_monitor {
+    /* /metrics in Prometheus' text format; /health, 200 or 503; and
+     * /health/live. */
+    WSGI_MONITOR_METRICS = 0,
+    /* The same, and /status: a table with what each thread is doing, request
+     * lines included.  A Unix socket then has mode 0600. */
+    WSGI_MONITOR_CONTROL = 1
+} wsgi_monitor;
+
+/* Adds an address, written as for wsgi_server_bind(), at which the server tells
+ * over HTTP how it is: from its loop, while the application is busy.  One of
+ * each kind.  WSGI_ERR_ADDRESS, WSGI_ERR_BIND; WSGI_ERR_STATE for a second
+ * one. */
+WSGI_API int wsgi_server_bind_monitor(wsgi_server *server, wsgi_monitor what,
+                                      const char *address);
+
+/* The address that was bound, or NULL. */
+WSGI_API const char *wsgi_server_monitor_address(const wsgi_server *server,
+                                                 wsgi_monitor what);
 
 /* ---- Logging ------------------------------------------------------------ */
 

@@ -211,6 +211,18 @@ is_root_path(const char *text)
     return *text == '/' && text[strlen(text) - 1] != '/' && !has_control(text);
 }
 
+/* As a request has it: nothing is decoded. */
+static bool
+is_health_path(const char *text)
+{
+    if (!is_root_path(text) || strpbrk(text, " ?#"))
+        return false;
+    for (; *text; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
 /* It goes on the wire as it is. */
 static bool
 is_field_value(const char *text)
@@ -228,6 +240,9 @@ static const struct rule {
       "characters" },
     { WSGI_OPT_SERVER_HEADER, is_field_value,
       "text without control characters" },
+    { WSGI_OPT_HEALTH_PATH, is_health_path,
+      "nothing or a path such as /health, as requests have it, with no / at "
+      "its end" },
 };
 
 /* What the value of a string should be and is not, or NULL. */

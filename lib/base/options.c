@@ -137,6 +137,11 @@ static const wsgi_option_info table[] = {
       "operations", "TEXT",
       "Value of the Server field and of SERVER_SOFTWARE; empty sends none",
       "libwsgi", 0, 0 },
+    { SIZE, WSGI_OPT_HEALTH_PATH, WSGI_KIND_STRING, "health-path", "",
+      "operations", "PATH",
+      "Path at which the server itself tells whether it is ready, and below "
+      "it at /live whether it lives",
+      "", 0, 0 },
 };
 
 const wsgi_option_info *

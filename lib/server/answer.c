@@ -227,6 +227,36 @@ wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
 }
 
 int
+wsgi__answer_page(wsgi__exchange *x, const wsgi__page *page,
+                  const wsgi__answer_style *style, wsgi__outq *out)
+{
+    const wsgi__header headers[] = {
+        { WSGI__SPAN("Content-Type"), page->type },
+        /* It says what is true now. */
+        { WSGI__SPAN("Cache-Control"), WSGI__SPAN("no-store") },
+        { WSGI__SPAN("Allow"), page->allow },
+    };
+    const wsgi__response res = {
+        .status = page->status,
+        .code = page->code,
+        .headers = headers,
+        .n_headers = page->allow.len ? 3 : 2,
+        .content_length = -1,
+        .known_length = (int64_t)page->body.len,
+    };
+    wsgi__chunk chunk = { .data = page->body.ptr,
+                          .len = page->body.len,
+                          .fd = -1,
+                          .gathered = true };
+    int status = wsgi__answer_head(x, &res, style, out);
+    if (status == WSGI_OK)
+        status = wsgi__answer_data(x, &chunk, style, out);
+    if (status == WSGI_OK)
+        status = wsgi__answer_end(x, WSGI__END_OK, style, out);
+    return status;
+}
+
+int
 wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                    const wsgi__answer_style *style, wsgi__outq *out)
 {

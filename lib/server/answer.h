@@ -12,6 +12,7 @@
 #include "http/date.h"
 #include "net/outq.h"
 #include "server/exchange.h"
+#include "server/page.h"
 
 /* What every answer of a server shares. */
 typedef struct wsgi__answer_style {
@@ -35,6 +36,10 @@ int wsgi__answer_data(wsgi__exchange *x, wsgi__chunk *chunk,
 /* Sets x->complete; x->plan.keep_alive is then what is to happen. */
 int wsgi__answer_end(wsgi__exchange *x, wsgi__end how,
                      const wsgi__answer_style *style, wsgi__outq *out);
+
+/* A page of the server's own, whole; bytes are copied. */
+int wsgi__answer_page(wsgi__exchange *x, const wsgi__page *page,
+                      const wsgi__answer_style *style, wsgi__outq *out);
 
 /* The server's own answer, and the end of the connection.  reason may be
  * NULL. */

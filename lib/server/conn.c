@@ -119,7 +119,6 @@ record(const wsgi__conn *conn, int code)
     uint64_t ms = wsgi__loop_now(set->loop) - x->began_ms;
     wsgi__access_write(&set->access, x, &conn->peer, code);
     wsgi__count_add(&set->score->responses[code < 600 ? code : 0], 1);
-    wsgi__count_add(&set->score->bytes_out, x->body_bytes);
     wsgi__histogram_add(&set->score->latency, ms * 1000);
 }
 
@@ -226,6 +225,7 @@ wsgi__conn_write_out(wsgi__conn *conn)
 {
     uint64_t written = 0;
     int result = wsgi__outq_write(&conn->out, &conn->stream, &written);
+    wsgi__count_add(&conn->set->score->bytes_out, written);
     if (result == WSGI__FAILED || result == WSGI__BAD_FILE) {
         log_write_failure(conn, result);
         wsgi__conn_close(conn);

@@ -198,7 +198,7 @@ on_request(wsgi__conn *conn)
     x->job.body = &x->body;
     x->job.events = &wsgi__conn_job_events;
     wsgi__conn_enter(conn, WSGI__CONN_RUN);
-    if (conn->state == WSGI__CONN_CLOSED)
+    if (conn->state == WSGI__CONN_CLOSED || wsgi__conn_answer_page(conn))
         return;
     x->submitted = true;
     ex->ops->submit(ex, &x->job);
@@ -242,11 +242,18 @@ parse(wsgi__conn *conn, const char *data, size_t len)
     return used;
 }
 
+/* Whether another request may come after the one that was parsed last. */
+static bool
+has_next(const wsgi__exchange *x)
+{
+    return x->submitted || x->plan.keep_alive;
+}
+
 static void
 take_input(wsgi__conn *conn, const char *data, size_t len)
 {
     size_t used = parse(conn, data, len);
-    bool pipelined = conn->x && conn->x->submitted;
+    bool pipelined = conn->x && has_next(conn->x);
     if (used == len || conn->state == WSGI__CONN_CLOSED || !pipelined)
         return;
     if (wsgi__buf_append(&conn->input, data + used, len - used) < 0)

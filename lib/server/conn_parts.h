@@ -1,7 +1,8 @@
 /*
  * What the files of a connection share: conn.c has its states and its output,
  * conn_input.c what it reads, conn_job.c what the executor reports,
- * conn_trace.c what is shown of it.  For those alone.
+ * conn_page.c answers without an application, conn_trace.c what is shown of it.
+ * For those alone.
  *
  * Most of these may close the connection: look at its state afterwards.
  */
@@ -59,6 +60,12 @@ void wsgi__conn_refuse(wsgi__conn *conn, int code, const char *reason);
 /* ---- conn_job.c --------------------------------------------------------- */
 
 extern const wsgi__job_events wsgi__conn_job_events;
+
+/* ---- conn_page.c -------------------------------------------------------- */
+
+/* Answers a complete request with a page of the server's own; false if there is
+ * none for it, and it is the application's. */
+bool wsgi__conn_answer_page(wsgi__conn *conn);
 
 /* ---- conn_trace.c ------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include "server/access.h"
 #include "server/answer.h"
 #include "server/executor.h"
+#include "server/page.h"
 #include "server/score.h"
 
 typedef struct wsgi__conn wsgi__conn;
@@ -39,6 +40,7 @@ typedef struct wsgi__conns {
     wsgi_trace_cb trace;
     void *trace_user;
     const wsgi__stream_ops *stream_ops; /* NULL: plain sockets */
+    wsgi__pages *pages;                 /* of the server's own; NULL: none */
     wsgi__score *score; /* set by init to one that nobody reads */
 
     /* Kept here. */
@@ -60,7 +62,8 @@ typedef struct wsgi__conns {
     bool gentle;
 } wsgi__conns;
 
-/* Zero-fills the rest.  WSGI_ERR_NOMEM. */
+/* Zero-fills the rest.  executor may be NULL where pages answer every request.
+ * WSGI_ERR_NOMEM. */
 int wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop,
                      wsgi__executor *executor, const wsgi__log *log);
 

@@ -52,6 +52,7 @@ begin_leave(wsgi_server *server)
 {
     int64_t delay = wsgi__options_int(&server->options, WSGI_OPT_DRAIN_DELAY);
 
+    server->health.ready = false;
     atomic_store(&server->score->state, WSGI__WORKER_DRAINING);
     if (delay == 0 || wsgi__worker_server_has_siblings(server)) {
         begin_drain(server);
@@ -197,6 +198,10 @@ configure_conns(wsgi_server *server)
     set->style.keep_head = server->access != NULL;
     set->access.cb = server->access;
     set->access.user = server->access_user;
+    wsgi__health_init(&server->health, wsgi__span_of(wsgi__options_str(
+                                           options, WSGI_OPT_HEALTH_PATH)));
+    if (server->health.path.len > 0)
+        set->pages = &server->health.pages;
     set->trace = server->trace;
     set->trace_user = server->trace_user;
     set->score = server->score;
@@ -249,6 +254,11 @@ build(wsgi_server *server)
         return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
     configure_conns(server);
     configure_streams(server);
+    if (wsgi__server_start_monitors(server) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
+                                 "cannot watch the address of metrics or the "
+                                 "control socket: %s",
+                                 strerror(errno));
     wsgi__accept_init(server);
     server->leave_end.expired = on_leave_end;
     server->drain_end.expired = on_drain_end;
@@ -280,6 +290,7 @@ close_all(wsgi_server *server)
 {
     wsgi__executor *ex = server->executor;
     wsgi__accept_end(server);
+    wsgi__monitors_close(&server->monitors);
     wsgi__worker_server_end(server);
     wsgi__loop_disarm(server->loop, &server->leave_end);
     wsgi__loop_disarm(server->loop, &server->drain_end);
@@ -393,7 +404,8 @@ static bool
 has_work(const wsgi_server *server)
 {
     return server->executor->ops->ready(server->executor) ||
-           server->conns.waiting || server->conns.unflushed;
+           server->conns.waiting || server->conns.unflushed ||
+           wsgi__monitors_pending(&server->monitors);
 }
 
 /* With a GIL that others want all the time it is given back only for a wait
@@ -412,13 +424,13 @@ await_events(wsgi_server *server, int timeout_ms)
     return status;
 }
 
+/* Before it waits: a thread that has taken the loop over in the middle of a turn
+ * begins here, and may wait for long. */
 static void
-update_score(wsgi_server *server)
+show_load(wsgi_server *server)
 {
     wsgi__count_set(&server->score->connections, server->conns.count);
     wsgi__executor_show(server->executor);
-    wsgi__count_set(&server->score->heartbeat_ns,
-                    wsgi__loop_now(server->loop) * 1000000);
 }
 
 /* Calls that an exception was raised in get a little time, others as much as a
@@ -443,6 +455,7 @@ static int
 turn(void *user, int timeout_ms)
 {
     wsgi_server *server = user;
+    show_load(server);
     if (await_events(server, timeout_ms) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",
@@ -452,9 +465,11 @@ turn(void *user, int timeout_ms)
         return WSGI__TURN_LOST;
     wsgi__conns_flush(&server->conns);
     wsgi__conns_reap(&server->conns);
+    wsgi__monitors_turn(&server->monitors);
     wsgi__accept_regulate(server);
     wsgi__recycle_by_requests(server);
-    update_score(server);
+    wsgi__count_set(&server->score->heartbeat_ns,
+                    wsgi__loop_now(server->loop) * 1000000);
     return is_through(server) ? WSGI_STOPPED : WSGI_OK;
 }
 

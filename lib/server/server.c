@@ -42,8 +42,8 @@ enter_call(wsgi_server *server)
     return WSGI_OK;
 }
 
-static int
-enter_config(wsgi_server *server)
+int
+wsgi__server_enter_config(wsgi_server *server)
 {
     int status = enter_call(server);
     if (status == WSGI_OK && server->phase != WSGI__SERVER_NEW)
@@ -111,6 +111,7 @@ wsgi_server_free(wsgi_server *server)
 {
     if (!server)
         return;
+    wsgi__monitors_close(&server->monitors);
     if (!wsgi__server_close(server)) {
         close_listeners(server);
         return; /* the rest is in use for ever: in calls that do not end */
@@ -131,7 +132,7 @@ wsgi_server_free(wsgi_server *server)
 int
 wsgi_server_set_int(wsgi_server *server, wsgi_option option, int64_t value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_int(&server->options, (int)option,
                                               value, &server->error);
@@ -140,7 +141,7 @@ wsgi_server_set_int(wsgi_server *server, wsgi_option option, int64_t value)
 int
 wsgi_server_set_str(wsgi_server *server, wsgi_option option, const char *value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_str(&server->options, (int)option,
                                               value, &server->error);
@@ -149,7 +150,7 @@ wsgi_server_set_str(wsgi_server *server, wsgi_option option, const char *value)
 int
 wsgi_server_set_text(wsgi_server *server, const char *name, const char *value)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     return status < 0 ? status
                       : wsgi__options_set_text(&server->options, name, value,
                                                &server->error);
@@ -236,7 +237,7 @@ wsgi_server_bind(wsgi_server *server, const char *text)
     wsgi__address address;
     wsgi__listener *listener = NULL;
 
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status =
             wsgi__address_parse(text ? text : "", &address, &server->error);
@@ -255,7 +256,7 @@ wsgi_server_bind_fd(wsgi_server *server, int fd)
 {
     wsgi__listener *listener = NULL;
 
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status = reserve_listener(server);
     if (status < 0)
@@ -293,7 +294,7 @@ wsgi_server_leave_sockets(wsgi_server *server)
 int
 wsgi_server_set_app(wsgi_server *server, const char *spec)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status < 0)
         return status;
     if (!spec || !*spec)
@@ -327,7 +328,7 @@ check_interpreter(wsgi_server *server)
 int
 wsgi_server_set_app_object(wsgi_server *server, PyObject *app)
 {
-    int status = enter_config(server);
+    int status = wsgi__server_enter_config(server);
     if (status == WSGI_OK)
         status = check_interpreter(server);
     if (status < 0)

@@ -20,6 +20,8 @@
 #include "net/loop.h"
 #include "python/gil.h"
 #include "server/conns.h"
+#include "server/health.h"
+#include "server/monitor.h"
 #include "server/score.h"
 
 typedef enum wsgi__phase {
@@ -59,6 +61,10 @@ struct wsgi_server {
     wsgi__loop *loop;
     wsgi__executor *executor;
     wsgi__conns conns;
+    wsgi__health health;
+    wsgi__monitors monitors;
+    wsgi__report_worker self; /* as its monitors report it */
+    uint64_t began_ns;        /* monotonic: when serving began */
     wsgi__stream_ops stream_ops;
     wsgi__timer accept_pause; /* the machine is short of descriptors */
     int reserve_fd;      /* -1, or what is given up to turn a client away */
@@ -87,6 +93,12 @@ struct wsgi_server {
 /* Sets the error text and returns status. */
 int wsgi__server_fail(wsgi_server *server, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As every public call that configures begins: WSGI_ERR_STATE once started. */
+int wsgi__server_enter_config(wsgi_server *server);
+
+/* Its monitors answer from now on.  WSGI_ERR_NOMEM, WSGI_ERR_SYSTEM. */
+int wsgi__server_start_monitors(wsgi_server *server);
 
 /* From the loaded callable, by the options as they are now.  No GIL needed. */
 int wsgi__server_make_app(wsgi_server *server);

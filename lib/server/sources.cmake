@@ -7,22 +7,30 @@ target_sources(wsgi_objects PRIVATE
   server/conn.c
   server/conn_input.c
   server/conn_job.c
+  server/conn_page.c
   server/conn_trace.c
   server/conns.c
   server/crew.c
   server/deadline.c
   server/exchange.c
   server/executor.c
+  server/health.c
+  server/monitor.c
   server/outbox.c
   server/queue.c
   server/recycle.c
+  server/report.c
+  server/report_metrics.c
+  server/report_status.c
   server/score.c
   server/scoreboard.c
   server/serve.c
   server/server.c
+  server/server_monitor.c
   server/supervisor.c
   server/supervisor_cause.c
   server/supervisor_death.c
+  server/supervisor_monitor.c
   server/supervisor_obey.c
   server/supervisor_plan.c
   server/supervisor_process.c

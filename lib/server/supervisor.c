@@ -85,6 +85,7 @@ wsgi_supervisor_free(wsgi_supervisor *self)
         return;
     wsgi__process_release(self);
     wsgi__watch_release(self, false);
+    wsgi__monitors_close(&self->monitors);
     atomic_store(&self->wake, NULL);
     wsgi__loop_free(self->loop);
     wsgi__buf_free(&self->error);
@@ -467,6 +468,9 @@ open_channels(wsgi_supervisor *self)
     if (self->notice.fd < 0 || pipe2(self->lifeline, O_CLOEXEC) < 0 ||
         wsgi__loop_watch(self->loop, &self->notice, WSGI__READ) < 0)
         return fail_errno(self, "make descriptors for workers");
+    if (wsgi__supervisor_start_monitors(self) < 0)
+        return fail_errno(self, "watch the address of metrics or the control "
+                                "socket");
     return WSGI_OK;
 }
 
@@ -481,6 +485,7 @@ close_one(int *fd)
 static void
 close_channels(wsgi_supervisor *self)
 {
+    wsgi__monitors_close(&self->monitors);
     if (self->notice.fd >= 0)
         wsgi__loop_unwatch(self->loop, &self->notice);
     close_one(&self->notice.fd);
@@ -522,6 +527,7 @@ look_after(wsgi_supervisor *self)
         unsigned wait = wsgi__plan_wait(&self->plan, PASS_MS);
         if (wsgi__loop_run_once(self->loop, (int)wait) < 0)
             return fail_errno(self, "wait for events");
+        wsgi__monitors_turn(&self->monitors);
     }
 }
 

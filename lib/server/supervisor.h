@@ -6,7 +6,7 @@
  * _plan what is done next, _process forking, signalling and waiting, _signals
  * the signals of the supervisor itself, _obey what they ask for, _death what
  * follows when a worker has ended and _cause the words for it, _watch what a
- * program adds to the loop.
+ * program adds to the loop, _monitor what is told of the workers.
  */
 #ifndef WSGI_SERVER_SUPERVISOR_H
 #define WSGI_SERVER_SUPERVISOR_H
@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "server/monitor.h"
 #include "server/scoreboard.h"
 #include "server/supervisor_cause.h"
 #include "server/supervisor_plan.h"
@@ -73,6 +74,10 @@ struct wsgi_supervisor {
     wsgi__place places[WSGI__MOST_PLACES];
     wsgi__process processes[WSGI__MOST_PLACES];
     wsgi__adopted adopted[WSGI__MOST_ADOPTED];
+
+    wsgi__monitors monitors;
+    wsgi__report_worker reported[WSGI__MOST_PLACES];
+    wsgi__count restarts[WSGI__N_RESTARTS];
 
     bool ever_ready; /* a worker has been ready once */
     bool failed;     /* none ever was, and one has ended */
@@ -144,6 +149,15 @@ void wsgi__supervisor_obey(wsgi_supervisor *self);
 
 /* The worker of this place has ended: the place is still as it was. */
 void wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status);
+
+/* ---- supervisor_monitor.c ----------------------------------------------- */
+
+/* Its monitors answer from now on.  WSGI_ERR_NOMEM, WSGI_ERR_SYSTEM. */
+int wsgi__supervisor_start_monitors(wsgi_supervisor *self);
+
+/* A worker has ended, and its score is still there. */
+void wsgi__supervisor_count_restart(wsgi_supervisor *self, size_t place,
+                                    int status);
 
 /* ---- supervisor_watch.c ------------------------------------------------- */
 

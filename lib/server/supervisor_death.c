@@ -113,6 +113,7 @@ wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status)
     uint64_t lived = wsgi__loop_now(self->loop) - process->started_ms;
 
     report(self, place, status);
+    wsgi__supervisor_count_restart(self, place, status);
     bool told = process->told != WSGI__TOLD_NOTHING;
     wsgi__board_clear(self->board, place);
     self->places[place] = (wsgi__place){ .state = WSGI__PLACE_FREE };

@@ -56,6 +56,7 @@ leave_supervisor(wsgi_supervisor *self)
         if (self->adopted[i].pid && self->adopted[i].exit.fd >= 0)
             close(self->adopted[i].exit.fd);
     wsgi__watch_release(self, true);
+    wsgi__monitors_abandon(&self->monitors);
     close(self->lifeline[1]);
     /* Not by unwatching: the epoll descriptor is shared with the parent. */
     wsgi__loop_free(self->loop);

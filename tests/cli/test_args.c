@@ -37,6 +37,11 @@ describe(const args *a, char *out, size_t size)
         { "format", a->access_logformat },
         { "errors", a->error_logfile },
         { "pid", a->pid },
+        { "user", a->user },
+        { "group", a->group },
+        { "name", a->name },
+        { "metrics", a->metrics_bind },
+        { "control", a->control_socket },
         { "workers", a->workers },
     };
 
@@ -47,6 +52,8 @@ describe(const args *a, char *out, size_t size)
         fprintf(to, " bind=%s", a->binds.items[i]);
     for (size_t i = 0; i < a->env.n; i++)
         fprintf(to, " env=%s", a->env.items[i]);
+    for (size_t i = 0; i < a->reload_files.n; i++)
+        fprintf(to, " extra=%s", a->reload_files.items[i]);
     for (size_t i = 0; i < a->names.n; i++)
         fprintf(to, " %s:%s", a->names.items[i], a->values.items[i]);
     for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
@@ -54,6 +61,12 @@ describe(const args *a, char *out, size_t size)
             fprintf(to, " %s=%s", strings[i].name, strings[i].value);
     if (a->log_level != WSGI_LOG_INFO)
         fprintf(to, " level=%d", (int)a->log_level);
+    if (a->umask >= 0)
+        fprintf(to, " umask=%o", (unsigned)a->umask);
+    if (a->daemon)
+        fprintf(to, " daemon");
+    if (a->reload)
+        fprintf(to, " reload");
     if (a->heartbeat_timeout >= 0)
         fprintf(to, " heartbeat=%d", (int)a->heartbeat_timeout);
     if (a->trace)
@@ -90,6 +103,18 @@ Test(args, accepted)
         { { "--trace", "m" }, "m trace" },
         { { "--trace=yes", "m" }, "m trace" },
         { { "--trace", "--no-trace", "m" }, "m" },
+        { { "-D", "-u", "www", "-g33", "-m", "027", "-n", "shop", "m" },
+          "m user=www group=33 name=shop umask=27 daemon" },
+        { { "--umask=0", "--daemon", "--no-daemon", "m" }, "m umask=0" },
+        { { "--metrics-bind", ":9100", "--control-socket=x", "m" },
+          "m metrics=:9100 control=x" },
+        { { "status", "--control-socket", "x" }, "(none) action=4 control=x" },
+        { { "--reload", "--reload-extra-file", "a", "m",
+            "--reload-extra-file=b" },
+          "m extra=a extra=b reload" },
+        { { "status", "--help" }, "(none) action=2" },
+        { { "--", "status" }, "status" },
+        { { "-b", "x", "status" }, "status bind=x" },
         { { "--check-app", "m" }, "m action=1" },
         { { "-w", "4", "m" }, "m workers=4" },
         { { "-w0", "m" }, "m workers=0" },
@@ -175,6 +200,11 @@ Test(args, refused)
         { { "--heartbeat-timeout=soon", "m" },
           "--heartbeat-timeout cannot be \"soon\"" },
         { { "--=x", "m" }, "unknown option --" },
+        { { "--umask", "8", "m" },
+          "--umask cannot be \"8\": expected permissions in octal from 0" },
+        { { "status" }, "wsgid status needs --control-socket PATH" },
+        { { "status", "--control-socket", "x", "m" },
+          "takes no application; there is \"m\"" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

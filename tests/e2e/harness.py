@@ -150,16 +150,19 @@ Address = namedtuple("Address", "family target")
 class Server:
     """A wsgid that listens.  Make it with the fixture `serve`.  `command`
     starts it in place of WSGID, and has to become it by exec: signals go to
-    the process that was started."""
+    the process that was started.  `passed` is the number of sockets that it
+    passes, as a service manager does, in place of --bind."""
 
-    def __init__(self, app, *options, validate=False, env=None, cwd=APPS, command=None):
+    def __init__(
+        self, app, *options, validate=False, env=None, cwd=APPS, command=None, passed=0
+    ):
         self.validated = validate
         options = [str(option) for option in options]
         env = dict(env or {})
         if validate:
             options += ["--pythonpath", str(HERE)]
             env["E2E_APP"], app = app, "validated:app"
-        if not {"--bind", "-b"} & set(options):
+        if not passed and not {"--bind", "-b"} & set(options):
             options = ["--bind", "127.0.0.1:0", *options]
         self.arguments = [*(command or [WSGID]), *options, app]
         self.stopped = False
@@ -174,7 +177,7 @@ class Server:
         self.pid = self.process.pid
         self.stdout = Output(self.process.stdout)
         self._stderr = Output(self.process.stderr)
-        self.urls = self._await_start(sum(o in ("--bind", "-b") for o in options))
+        self.urls = self._await_start(passed or sum(o in ("--bind", "-b") for o in options))
         self.addresses = [self._address(url) for url in self.urls]
 
     def _await_start(self, n_urls):

@@ -32,7 +32,9 @@ OPTIONS = [
     "limit-request-field-size", "limit-request-body", "body-spool-size",
     "sendfile", "server-header", "root-path", "factory", "chdir", "pythonpath",
     "venv", "env", "access-logfile", "access-logformat", "error-logfile",
-    "log-level", "trace", "check-app", "pid", "version", "help", "workers", "preload",
+    "log-level", "trace", "check-app", "pid", "health-path", "daemon", "user",
+    "group", "umask", "name", "metrics-bind", "control-socket", "reload",
+    "reload-extra-file", "version", "help", "workers", "preload",
     "max-requests", "max-requests-jitter", "max-lifetime", "max-memory",
     "drain-delay", "heartbeat-timeout",
 ]  # fmt: skip

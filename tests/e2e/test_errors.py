@@ -33,7 +33,7 @@ SERVE, ASK = "wsgid myapp:app &", f"curl http://127.0.0.1:{PORT}/"
 # What stays in force for the commands below it.
 LASTING = {"cd", "export", "ulimit", "umask"}
 # Said by every server that starts and stops.
-FRAME = re.compile(r"\] \[INFO\] (Serving |SIGTERM: |Stopped by )")
+FRAME = re.compile(r"\] \[INFO\] (Serving |Control socket at |SIGTERM: |Stopped by )")
 
 Block = namedtuple("Block", "language name text")
 Entry = namedtuple("Entry", "title files commands log")
@@ -156,7 +156,7 @@ class Terminal:
 
     def run(self, line):
         """What it prints."""
-        bind = "" if re.search(r"PORT=|--bind|-b ", line) else f"--bind 127.0.0.1:{self.port}"
+        bind = "" if re.search(r"PORT=|LISTEN_FDS=|--bind|-b |wsgid status", line) else f"--bind 127.0.0.1:{self.port}"
         self.program("wsgid", f"{unprivileged() or ''} {self.real} {bind}")
         process = subprocess.Popen(
             ["/bin/sh", "-c", "\n".join([*self.lasting, line.replace(PORT, self.port)])],
@@ -178,7 +178,8 @@ class Terminal:
             raise AssertionError(f"$ {line}\ngoes on; it printed\n{text}") from None
         assert not SANITIZER_REPORT.search(text), text
         if text.startswith("wsgid: "):
-            assert process.returncode in (2, 3, 4), (process.returncode, text)
+            codes = (1, 2) if line.startswith("wsgid status") else (2, 3, 4)
+            assert process.returncode in codes, (process.returncode, text)
         # A page cannot show a last line without its end.
         return self.plain(text + "\n" if text and text[-1] != "\n" else text)
 

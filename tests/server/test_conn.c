@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "server/conn.h"
+#include "server/health.h"
 #include "support/fake_executor.h"
 
 typedef struct world {
@@ -953,4 +954,142 @@ Test(conn, every_allocation_may_fail)
         free(got);
         teardown(&w);
     }
+}
+
+/* ---- Pages of the server's own ------------------------------------------ */
+
+static void
+setup_pages(world *w, wsgi__health *health)
+{
+    setup(w);
+    wsgi__health_init(health, WSGI__SPAN("/health"));
+    w->set.pages = &health->pages;
+    w->set.style.keep_alive = true;
+}
+
+Test(conn, answers_a_page_while_the_application_is_busy)
+{
+    world w;
+    wsgi__health health;
+    bool closed;
+    setup_pages(&w, &health);
+    w.fx.answer.holds = true;
+    say(&w, GET("/slow"));
+    turns(&w, 2);
+    int slow = w.client;
+    connect_client(&w);
+    for (int i = 0; i < 3; i++) {
+        say(&w, GET("/health"));
+        char *got = hear(&w, &closed);
+        cr_expect(strncmp(got, "HTTP/1.1 200 OK\r\n", 17) == 0, "%s", got);
+        cr_expect(strstr(got, "\r\n\r\nready\n"), "%s", got);
+        cr_expect(!closed);
+        free(got);
+    }
+    cr_expect_eq(w.fx.submitted, 1);
+    cr_expect_eq(w.accesses, 3);
+    cr_expect_eq(w.last_status, 200);
+    cr_expect_null(w.set.first->x);
+    close(w.client);
+    w.client = slow;
+    fake_executor_release(&w.fx);
+    char *got = hear(&w, NULL);
+    cr_expect(strstr(got, "hello"), "%s", got);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, answers_pages_in_their_place_among_pipelined_requests)
+{
+    world w;
+    wsgi__health health;
+    setup_pages(&w, &health);
+    say(&w,
+        GET("/health") GET("/health/live")
+            GET("/a") "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n"
+                      "POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                      "3\r\n\r\nabc" GET("/b") GET("/health"));
+    char *got = hear(&w, NULL);
+    static const char *const order[] = {
+        "200 OK",
+        "ready\n",
+        "200 OK",
+        "live\n",
+        "hello",
+        "200 OK",
+        "Content-Length: 6\r\n",
+        "405 Method Not Allowed",
+        "Allow: GET, HEAD\r\n",
+        "hello",
+        "200 OK",
+        "ready\n",
+    };
+    const char *at = got;
+    for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
+        at = strstr(at, order[i]);
+        cr_assert(at, "%zu: %s is not there in its place:\n%s", i, order[i],
+                  got);
+        at += strlen(order[i]);
+    }
+    cr_expect_eq(occurrences(got, "HTTP/1.1 "), 7, "%s", got);
+    cr_expect_eq(w.fx.submitted, 2);
+    cr_expect_eq(w.accesses, 7);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, says_that_it_stops_and_closes)
+{
+    world w;
+    wsgi__health health;
+    bool closed;
+    setup_pages(&w, &health);
+    health.ready = false;
+    say(&w, GET("/health") GET("/a"));
+    char *got = hear(&w, &closed);
+    cr_expect(strstr(got, "503 Service Unavailable\r\n"), "%s", got);
+    cr_expect(strstr(got, "Connection: close\r\n"), "%s", got);
+    cr_expect(strstr(got, "\r\n\r\nstopping\n"), "%s", got);
+    cr_expect(closed);
+    cr_expect_eq(w.fx.submitted, 0);
+    free(got);
+    teardown(&w);
+}
+
+Test(conn, survives_a_page_without_memory)
+{
+    for (long n = 1; n < 100; n++) {
+        world w;
+        wsgi__health health;
+        setup_pages(&w, &health);
+        say(&w, GET("/health"));
+        wsgi__mem_fail_nth(n);
+        turns(&w, 3);
+        bool failed = wsgi__mem_count() >= n;
+        wsgi__mem_fail_nth(0);
+        char *got = hear(&w, NULL);
+        cr_expect(failed || strstr(got, "ready"), "%ld: %s", n, got);
+        free(got);
+        teardown(&w);
+        if (!failed)
+            return;
+    }
+    cr_assert_fail("allocations never end");
+}
+
+Test(conn, counts_every_byte_that_it_writes)
+{
+    world w;
+    wsgi__health health;
+    setup_pages(&w, &health);
+    wsgi__score *score = calloc(1, sizeof(*score));
+    w.set.score = score;
+    say(&w, GET("/health") GET("/a") "BAD\r\n\r\n");
+    char *got = hear(&w, NULL);
+    cr_expect_eq(wsgi__count_get(&score->bytes_out), strlen(got));
+    cr_expect_eq(wsgi__count_get(&score->responses[200]), 2);
+    cr_expect_eq(wsgi__count_get(&score->responses[400]), 1);
+    free(got);
+    teardown(&w);
+    free(score);
 }

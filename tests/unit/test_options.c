@@ -81,6 +81,7 @@ static const struct {
 } strings[] = {
     { WSGI_OPT_ROOT_PATH, "root-path", "" },
     { WSGI_OPT_SERVER_HEADER, "server-header", "libwsgi" },
+    { WSGI_OPT_HEALTH_PATH, "health-path", "" },
 };
 
 Test(options, defaults_are_those_of_the_header)
@@ -338,6 +339,16 @@ static const struct {
     { "server-header", "a\x01", false },
     { "server-header", "a\tb", false },
     { "server-header", "a\x7f", false },
+    { "health-path", "", true },
+    { "health-path", "/health", true },
+    { "health-path", "/-/a%20b", true },
+    { "health-path", "health", false },
+    { "health-path", "/", false },
+    { "health-path", "/health/", false },
+    { "health-path", "/a b", false },
+    { "health-path", "/a?b", false },
+    { "health-path", "/a#b", false },
+    { "health-path", "/caf\xc3\xa9", false },
 };
 
 Test(options, strings)
@@ -406,6 +417,9 @@ static const struct {
     { "server-header", "a\r\nb", WSGI_ERR_INVALID,
       "server-header cannot be \"a\\r\\nb\": expected text without control "
       "characters" },
+    { "health-path", "health", WSGI_ERR_INVALID,
+      "health-path cannot be \"health\": expected nothing or a path such as "
+      "/health, as requests have it, with no / at its end" },
     { "kep-alive", "5", WSGI_ERR_OPTION,
       "there is no option \"kep-alive\": did you mean keep-alive?" },
     { "keep_alive", "5", WSGI_ERR_OPTION,
@@ -570,7 +584,7 @@ Test(options, numbers_out_of_range)
 
 Test(options, the_wrong_kind_or_number)
 {
-    static const int unknown[] = { 0,   31, 32,      99,     102,
+    static const int unknown[] = { 0,   31, 32,      99,     107,
                                    108, -1, INT_MAX, INT_MIN };
 
     cr_expect_eq(

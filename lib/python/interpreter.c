@@ -204,6 +204,19 @@ claim_main_thread(void)
     return import("threading");
 }
 
+/* asyncio.run() takes SIGINT from whoever has Python's own handler for it, and
+ * gives it back to that. */
+static int
+forget_sigint(void)
+{
+    PyObject *module = PyImport_ImportModule("_signal");
+    PyObject *before =
+        module ? PyObject_CallMethod(module, "signal", "ii", SIGINT, 0) : NULL;
+    Py_XDECREF(module);
+    Py_XDECREF(before);
+    return before ? 0 : -1;
+}
+
 /* Whoever imports the signal module first, as subprocess does, turns SIGINT
  * into KeyboardInterrupt where it had its default action, even without
  * install_signal_handlers: Ctrl-C would no longer end the host.  So that is
@@ -214,6 +227,8 @@ keep_sigint(void)
     struct sigaction action;
     sigaction(SIGINT, NULL, &action);
     int result = import("_signal");
+    if (result == 0)
+        result = forget_sigint();
     sigaction(SIGINT, &action, NULL);
     return result;
 }

@@ -138,6 +138,8 @@ wsgi__run_settle(executor *ex, wsgi__runner *self)
     if (!self->inbox)
         wsgi__crew_set_idle(ex, self);
     pthread_mutex_unlock(&ex->lock);
+    /* There is a thread more for what is in the queue. */
+    wsgi__loop_wake(ex->set.loop);
     return false;
 }
 

@@ -73,6 +73,9 @@ run_errand(const helper *h)
 {
     if (h->line[0] && is_there(h))
         say_where(h);
+    else if (h->line[0])
+        wsgi__log_printf(h->ex->set.log, h->level, "%s; it has just ended",
+                         h->line);
     if (h->what == RAISE)
         raise_there(h);
 }

@@ -229,7 +229,7 @@ take(pidfile *file, const char *path, char *why)
 
 Test(pidfile, holds_our_number_until_it_is_released)
 {
-    pidfile file = { NULL };
+    pidfile file = { .path = NULL };
     char why[512], expected[32];
     struct stat status;
 
@@ -247,7 +247,7 @@ Test(pidfile, holds_our_number_until_it_is_released)
 /* A successor takes the name meanwhile; one that fails gives it back. */
 Test(pidfile, steps_aside_and_comes_back)
 {
-    pidfile file = { NULL };
+    pidfile file = { .path = NULL };
     char why[512];
 
     pidfile_rename(&file, ".oldbin");
@@ -276,7 +276,7 @@ Test(pidfile, replaces_what_a_dead_process_left)
     const char *const contents[] = { stale, "", "\n" };
 
     for (size_t i = 0; i < sizeof(contents) / sizeof(*contents); i++) {
-        pidfile file = { NULL };
+        pidfile file = { .path = NULL };
         write_file("pid", contents[i]);
         cr_expect(take(&file, "pid", why), "'%s': %s", contents[i], why);
         pidfile_release(&file);
@@ -299,7 +299,7 @@ Test(pidfile, refuses_what_is_not_its_own)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        pidfile file = { NULL };
+        pidfile file = { .path = NULL };
         char why[512];
         write_file("pid", cases[i].content);
         cr_expect_not(take(&file, "pid", why), "%s", cases[i].content);
@@ -312,7 +312,7 @@ Test(pidfile, refuses_what_is_not_its_own)
 
 Test(pidfile, leaves_a_file_alone_that_another_process_took_over)
 {
-    pidfile file = { NULL };
+    pidfile file = { .path = NULL };
     char why[512];
 
     cr_assert(take(&file, "pid", why), "%s", why);
@@ -323,7 +323,7 @@ Test(pidfile, leaves_a_file_alone_that_another_process_took_over)
 
 Test(pidfile, says_what_cannot_be_written)
 {
-    pidfile file = { NULL };
+    pidfile file = { .path = NULL };
     char why[512];
 
     cr_expect_not(take(&file, "none/pid", why));

@@ -178,12 +178,21 @@ wsgi__accept_look(wsgi_server *server)
         on_connection(&server->listeners[i]->io, WSGI__READ);
 }
 
+/* A connection is left to a sibling that could serve it at once. */
+static bool
+is_wanted(const wsgi_server *server)
+{
+    return wsgi__conns_have_room(&server->conns) &&
+           !(wsgi__executor_is_saturated(server->executor) &&
+             wsgi__worker_server_has_free_sibling(server));
+}
+
 void
 wsgi__accept_regulate(wsgi_server *server)
 {
     if (wsgi__server_accepts(server) &&
         !wsgi__timer_armed(&server->accept_pause))
-        watch_all(server, wsgi__conns_have_room(&server->conns));
+        watch_all(server, is_wanted(server));
 }
 
 static void

@@ -455,7 +455,9 @@ static int
 turn(void *user, int timeout_ms)
 {
     wsgi_server *server = user;
+    /* The turn before may have ended in a call, and with another thread. */
     show_load(server);
+    wsgi__accept_regulate(server);
     if (await_events(server, timeout_ms) < 0)
         return wsgi__server_fail(server, WSGI_ERR_SYSTEM,
                                  "cannot wait for events: %s",

@@ -17,6 +17,10 @@ void wsgi__worker_server_ready(wsgi_server *server);
 /* No orders any more. */
 void wsgi__worker_server_end(wsgi_server *server);
 
+/* Whether one of them has a thread free for the application.  For a server all
+ * of whose threads are in calls: what it accepts has to wait. */
+bool wsgi__worker_server_has_free_sibling(const wsgi_server *server);
+
 /* Whether other processes go on accepting from the same sockets. */
 bool wsgi__worker_server_has_siblings(const wsgi_server *server);
 

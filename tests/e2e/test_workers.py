@@ -3,6 +3,7 @@ a request."""
 
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -522,3 +523,20 @@ def test_every_worker_reopens_its_logs(serve, tmp_path):
     for _ in range(20):
         server.ask(path="/pid")
     wait_for(lambda: len(path.read_text().splitlines()) == 20, "20 lines")
+
+
+# ---- Sharing the work ------------------------------------------------------
+
+
+def test_a_worker_whose_threads_are_busy_leaves_connections_to_others(serve, tmp_path):
+    control = ["--control-socket", tmp_path / "control"]
+    server = serve("busy:app", "--workers", 2, "--threads", 1, *control)
+    wait_for(lambda: run_wsgid("status", *control).stdout.count(" ready ") == 2, "both workers")
+    with server.connect() as busy:
+        busy.send(b"GET /sleep?4 HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: "in /sleep" in server.log(), "the call")
+        time.sleep(0.2)  # what was on its way to that worker
+        for _ in range(40):
+            assert server.ask(path="/hello").body == b"hello"
+        assert not select.select([busy.sock], [], [], 0)[0], "they waited for that call"
+        assert busy.response().body == b"sleep"

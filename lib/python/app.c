@@ -51,6 +51,9 @@ new_base(wsgi__app *app, const wsgi__app_settings *settings)
 static int
 make_parts(wsgi__app *app, const wsgi__app_settings *settings)
 {
+    if (!(app->context = PyContext_CopyCurrent()))
+        return -1;
+    app->context_is_empty = PyObject_Size(app->context) == 0;
     if (!(app->input_type = wsgi__input_type()) ||
         !(app->errors_type = wsgi__errors_type()) ||
         !(app->start_response_type = wsgi__start_response_type()) ||
@@ -107,6 +110,8 @@ wsgi__app_free(wsgi__app *app)
         wsgi__errors_detach(app->errors);
     clear_spares(&app->inputs);
     clear_spares(&app->starts);
+    clear_spares(&app->contexts);
+    Py_CLEAR(app->context);
     wsgi__mem_free(app->spare_call);
     wsgi__environ_free(app->environ);
     Py_CLEAR(app->errors);

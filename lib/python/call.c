@@ -74,6 +74,27 @@ take_input(wsgi__app *app, wsgi__body *body)
     return input;
 }
 
+/* Every call begins with what the thread had set that made the application.
+ * New reference. */
+static PyObject *
+take_context(wsgi__app *app)
+{
+    PyObject *context = wsgi__spares_take(&app->contexts);
+    return context ? context : PyContext_Copy(app->context);
+}
+
+/* One in which nothing was set is as good as new. */
+static void
+give_context(wsgi__call *call)
+{
+    PyObject *context = call->context;
+    call->context = NULL;
+    if (context && call->app->context_is_empty && PyObject_Size(context) == 0)
+        wsgi__spares_give(&call->app->contexts, context);
+    else
+        Py_XDECREF(context);
+}
+
 static PyObject *
 take_start_response(wsgi__app *app, wsgi__call_sink *sink)
 {
@@ -96,7 +117,7 @@ wsgi__call_new(wsgi__app *app, const wsgi__request *req,
         return NULL;
     }
     call->app = app;
-    if ((call->context = PyContext_CopyCurrent()) &&
+    if ((call->context = take_context(app)) &&
         (call->start_response = take_start_response(app, sink)) &&
         (call->input = take_input(app, body)) &&
         (call->environ = wsgi__environ_make(
@@ -470,7 +491,7 @@ wsgi__call_free(wsgi__call *call)
         PyErr_WriteUnraisable(call->app->callable);
     release_result(call);
     Py_CLEAR(call->environ);
-    Py_CLEAR(call->context);
+    give_context(call);
     if (call->start_response)
         wsgi__start_response_end(call->start_response);
     wsgi__spares_give(&call->app->starts, call->start_response);

@@ -44,7 +44,8 @@ wsgi__response *wsgi__start_response_get(PyObject *object);
 /* Whether write() has sent something. */
 bool wsgi__start_response_wrote(PyObject *object);
 
-/* Both callables raise from now on. */
+/* Both callables raise from now on.  Belongs to the life of every object: until
+ * then it and its write() refer to each other. */
 void wsgi__start_response_end(PyObject *object);
 
 #endif

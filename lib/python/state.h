@@ -22,7 +22,9 @@ struct wsgi__app {
     wsgi__environ *environ;
     PyObject *attr_close;
     const wsgi__log *log;
-    wsgi__spares inputs, starts;
+    wsgi__spares inputs, starts, contexts;
+    PyObject *context; /* of contextvars, that every call begins with */
+    bool context_is_empty;
     struct wsgi__call *spare_call; /* memory for the next, or NULL */
 };
 

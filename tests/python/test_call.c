@@ -173,6 +173,11 @@ static const char *const more_source =
     "        if self.n > 2: raise StopIteration\n"
     "        return who.get().encode()\n"
     "    def close(self): left.append(who.get()); who.reset(self.token)\n"
+    "setting = ContextVar('setting'); setting.set('imported')\n"
+    "def settings(environ, start_response):\n"
+    "    start_response('200 OK', H)\n"
+    "    was = setting.get(); setting.set('changed')\n"
+    "    return [was.encode()]\n"
     "def named(environ, start_response):\n"
     "    start_response('200 OK', H)\n"
     "    return Named(str(len(left)) + environ['REQUEST_METHOD'])\n";
@@ -807,6 +812,33 @@ Test(call, each_has_its_context_variables)
     tear_down(&f);
 }
 
+/* What was set as the application was imported holds for each call, on any
+ * thread; what a call sets ends with it. */
+Test(call, begins_with_the_context_of_the_import)
+{
+    fixture f;
+    set_up(&f);
+    wsgi__app *app = eval_app(&f, "settings", NULL);
+    PyObject *elsewhere = PyContext_New();
+    for (int i = 0; i < 3; i++) {
+        fixture each = { .sink = { note_write }, .module = f.module };
+        bool head = false;
+        wsgi__buf_init(&each.did, 1024);
+        cr_assert_eq(PyContext_Enter(elsewhere), 0);
+        cr_assert_not_null(new_call(&each, app, NULL));
+        take_step(&each, &head);
+        take_step(&each, &head);
+        end_call(&each);
+        cr_assert_eq(PyContext_Exit(elsewhere), 0);
+        cr_expect_str_eq(wsgi__buf_str(&each.did),
+                         "HEAD 200 8 gathered|DATA imported|END");
+        wsgi__buf_free(&each.did);
+    }
+    Py_DECREF(elsewhere);
+    wsgi__app_free(app);
+    tear_down(&f);
+}
+
 /* ---- The application ---------------------------------------------------- */
 
 Test(call, app_must_be_callable)
@@ -1009,6 +1041,8 @@ Test(call, stands_every_failing_allocation_of_python)
     Py_ssize_t references = Py_REFCNT(blocks);
     bool reached = true;
     long failed = 0;
+    /* The first of all contexts, without memory, crashes CPython 3.11. */
+    Py_XDECREF(PyContext_New());
     for (long nth = 1; reached; nth++) {
         wsgi__app *app = NULL;
 #if PY_VERSION_HEX >= 0x030d0000

@@ -39,6 +39,8 @@ typedef struct fixture {
 static void
 renew(fixture *f)
 {
+    if (f->start)
+        wsgi__start_response_end(f->start);
     Py_XDECREF(f->start);
     f->start = wsgi__start_response_new(f->type, &f->fake.sink);
     cr_assert_not_null(f->start);
@@ -86,6 +88,7 @@ static void
 tear_down(fixture *f)
 {
     wsgi__buf_free(&f->fake.bytes);
+    wsgi__start_response_end(f->start);
     Py_DECREF(f->start);
     Py_DECREF(f->module);
     Py_DECREF(f->type);

@@ -151,6 +151,6 @@ def test_what_excludes_it(other):
 
 def test_an_extra_file_in_no_folder(site):
     missing = os.path.join("no", "such.ini")
-    done = run_wsgid("--reload", "--reload-extra-file", missing, "site_app:app", cwd=site)
+    done = run_wsgid("--bind", "127.0.0.1:0", "--reload", "--reload-extra-file", missing, "site_app:app", cwd=site)
     assert done.returncode == 3
     assert f'--reload-extra-file "{missing}": No such file or directory' in done.stderr

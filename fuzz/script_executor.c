@@ -220,6 +220,20 @@ give_file(script_record *r)
 }
 
 static void
+let_go(script_executor *sx, script_record *r)
+{
+    wsgi__job *job = r->job;
+
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = -1;
+    r->job = NULL;
+    sx->n_running--;
+    job->paused = job->cancelled = false;
+    job->events->done(job);
+}
+
+static void
 finish(script_executor *sx, script_record *r, wsgi__end how)
 {
     wsgi__job *job = r->job;
@@ -228,13 +242,7 @@ finish(script_executor *sx, script_record *r, wsgi__end how)
     r->ended = true;
     r->how = how;
     job->events->end(job, how);
-    if (r->fd >= 0)
-        close(r->fd);
-    r->fd = -1;
-    r->job = NULL;
-    sx->n_running--;
-    job->paused = job->cancelled = false;
-    job->events->done(job);
+    let_go(sx, r);
 }
 
 /* The end is told, and the call goes on. */
@@ -246,17 +254,6 @@ stop(script_record *r)
     r->how = WSGI__END_TIMEOUT;
     r->job->events->end(r->job, WSGI__END_TIMEOUT);
     return true;
-}
-
-static void
-let_go(script_executor *sx, script_record *r)
-{
-    wsgi__job *job = r->job;
-
-    r->job = NULL;
-    sx->n_running--;
-    job->paused = job->cancelled = false;
-    job->events->done(job);
 }
 
 /* Returns whether the job is over or has to wait. */

@@ -389,6 +389,37 @@ Test(executor, stops_at_once_with_calls_under_way)
     wsgi_server_free(s.server);
 }
 
+/* ---- Several servers ----------------------------------------------------- */
+
+/* They share the interpreter, and nothing else. */
+Test(executor, two_servers_in_one_process)
+{
+    wsgi_server *servers[2] = { serving_new(source), serving_new(source) };
+    pthread_t threads[2], clients[4];
+    client asking[4];
+    PyThreadState *gil = PyEval_SaveThread();
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, serve, servers[i]);
+    for (unsigned i = 0; i < 4; i++) {
+        asking[i] =
+            (client){ .server = servers[i % 2], .seed = i + 1, .n = 20 };
+        pthread_create(&clients[i], NULL, ask_often, &asking[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(clients[i], NULL);
+        cr_expect_str_empty(asking[i].wrong, "%s", asking[i].wrong);
+    }
+    for (int i = 0; i < 2; i++) {
+        void *status;
+        wsgi_server_stop(servers[i], WSGI_STOP_DRAIN);
+        pthread_join(threads[i], &status);
+        cr_expect_eq((int)(intptr_t)status, WSGI_OK);
+    }
+    PyEval_RestoreThread(gil);
+    for (int i = 0; i < 2; i++)
+        wsgi_server_free(servers[i]);
+}
+
 /* ---- A host's own loop -------------------------------------------------- */
 
 Test(executor, dispatch_does_not_wait_for_the_application)

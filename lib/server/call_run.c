@@ -157,11 +157,7 @@ give_head(wsgi__run *r)
 static void
 give_bytes(wsgi__run *r, PyObject *bytes, bool gathered, bool pushed)
 {
-    wsgi__chunk chunk = { .data = PyBytes_AS_STRING(bytes),
-                          .len = (size_t)PyBytes_GET_SIZE(bytes),
-                          .fd = -1,
-                          .gathered = gathered,
-                          .pushed = pushed };
+    wsgi__chunk chunk = wsgi__chunk_of(bytes, gathered, pushed);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     Py_INCREF(bytes);
     r->job->events->data(r->job, &chunk);

@@ -342,6 +342,17 @@ bool wsgi__outbox_must_wait(wsgi__run *r, const wsgi__runner *self);
 /* In write(): waits, without the GIL, until the loop has taken what is there. */
 void wsgi__outbox_await_room(wsgi__run *r);
 
+/* bytes outlives it. */
+static inline wsgi__chunk
+wsgi__chunk_of(PyObject *bytes, bool gathered, bool pushed)
+{
+    return (wsgi__chunk){ .data = PyBytes_AS_STRING(bytes),
+                          .len = (size_t)PyBytes_GET_SIZE(bytes),
+                          .fd = -1,
+                          .gathered = gathered,
+                          .pushed = pushed };
+}
+
 /* A loan of bytes in a chunk, or nothing where that is not worth it. */
 void wsgi__loan_offer(executor *ex, wsgi__chunk *chunk, PyObject *bytes);
 /* Not taken: gives it back.  GIL held; `bytes` was not referenced by it. */

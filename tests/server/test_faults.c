@@ -6,11 +6,11 @@
  * 2, 3 ... until none is left to fail.
  */
 #include "support/python.h"
+#include "support/serving.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,14 +210,7 @@ typedef struct answer {
 static int
 connect_to(const wsgi_server *server)
 {
-    const char *address = wsgi_server_address(server, 0);
-    struct sockaddr_in sa = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-        .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
-    };
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    int fd = serving_connect(server);
     cr_assert_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
 }

@@ -45,6 +45,9 @@
  *   WINCH        workers drain, the supervisor stays until HUP; not where it
  *                comes from a terminal that was resized
  *
+ * Of what has come by the time it looks, a stop counts first and a reload last:
+ * WINCH and HUP together end with new workers.
+ *
  * In a worker, TERM asks to drain and QUIT to end at once: both reach
  * wsgi_server_stop() by themselves, and end a worker that is still starting.
  * INT is left to the supervisor, since a terminal sends it to both.  In

@@ -1,6 +1,8 @@
 /* What a supervisor is asked to do, by signals or by the program. */
 #include "server/supervisor.h"
 
+#include "base/macros.h"
+
 void
 wsgi_supervisor_ask(wsgi_supervisor *self, wsgi_supervisor_request request)
 {
@@ -145,10 +147,25 @@ obey(wsgi_supervisor *self, wsgi_supervisor_request request)
     }
 }
 
+/* Of two signals that are pending the kernel delivers the lower number first,
+ * whichever came first: within a pass there is no order of arrival.  WINCH and
+ * HUP together must not leave a server without workers, so what brings them back
+ * comes last. */
+static const wsgi_supervisor_request order[] = {
+    WSGI_ASK_STOP, WSGI_ASK_STOP_NOW, WSGI_ASK_REOPEN, WSGI_ASK_UPGRADE,
+    WSGI_ASK_MORE, WSGI_ASK_FEWER,    WSGI_ASK_PAUSE,  WSGI_ASK_RELOAD,
+};
+
+/* Taken from the last on: of two that come meanwhile, the one that is obeyed
+ * later is not taken alone. */
 void
 wsgi__supervisor_obey(wsgi_supervisor *self)
 {
-    for (unsigned i = 0; i < WSGI__N_REQUESTS; i++)
-        for (unsigned n = atomic_exchange(&self->asked[i], 0); n > 0; n--)
-            obey(self, (wsgi_supervisor_request)i);
+    unsigned times[WSGI__COUNT(order)];
+
+    for (size_t i = WSGI__COUNT(order); i-- > 0;)
+        times[i] = atomic_exchange(&self->asked[order[i]], 0);
+    for (size_t i = 0; i < WSGI__COUNT(order); i++)
+        for (; times[i] > 0; times[i]--)
+            obey(self, order[i]);
 }

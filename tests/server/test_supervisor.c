@@ -35,7 +35,7 @@ typedef struct scene {
     size_t n_events;
     /* Called at each event; steers. */
     void (*steer)(struct scene *scene, wsgi_supervisor_event event);
-    int step;
+    int step, ticks;
 } scene;
 
 static scene stage;
@@ -535,6 +535,28 @@ Test(supervisor, has_more_workers_fewer_and_none_for_a_while)
     cr_expect_eq(run(idle), WSGI_OK);
     cr_expect_eq(stage.step, 5, "%s", stage.log);
     cr_expect_eq(atomic_load(&stage.shared->started), 3);
+}
+
+static void
+pause_and_reload(scene *s, wsgi_supervisor_event event)
+{
+    if (event == WSGI_SUPERVISOR_READY) {
+        raise(SIGWINCH);
+        raise(SIGHUP);
+    }
+    if (event == WSGI_SUPERVISOR_RELOADED && s->step++ == 0)
+        ask(WSGI_ASK_STOP);
+    if (event == WSGI_SUPERVISOR_TICK && s->ticks++ == 5)
+        ask(WSGI_ASK_STOP);
+}
+
+/* Whichever was first: both are pending in the next pass. */
+Test(supervisor, has_workers_after_pause_and_reload_at_once)
+{
+    stage.steer = pause_and_reload;
+    cr_expect_eq(run(idle), WSGI_OK);
+    cr_expect_eq(stage.step, 1, "%s", stage.log);
+    cr_expect_eq(atomic_load(&stage.shared->started), 2);
 }
 
 /* The first asks to be replaced, as one that has served enough. */

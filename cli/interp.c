@@ -183,11 +183,26 @@ put_threads(text *out)
     Py_XDECREF(threads);
 }
 
+static void
+flush(const char *name)
+{
+    /* Borrowed from sys; None where the program has no such stream. */
+    PyObject *file = PySys_GetObject(name);
+    PyObject *result = file && file != Py_None
+                           ? PyObject_CallMethod(file, "flush", NULL)
+                           : NULL;
+
+    Py_XDECREF(result);
+    PyErr_Clear();
+}
+
 void
 interp_freeze(text *threads)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     put_threads(threads);
+    flush("stdout");
+    flush("stderr");
     Py_XDECREF(call("gc", "collect", "()"));
     Py_XDECREF(call("gc", "freeze", "()"));
     PyGILState_Release(gil);

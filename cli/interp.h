@@ -30,9 +30,9 @@ void interp_name_files(int pipe);
 void interp_watch_crashes(int fd);
 
 /* Before the application is shared with forked processes: what there is by now
- * is left out of garbage collection, which would write to all of it.  `threads`
- * gets the names of threads that the application has started, which a fork does
- * not copy; empty if there are none. */
+ * is left out of garbage collection, which would write to all of it, and what was
+ * printed is written, once.  `threads` gets the names of threads that the
+ * application has started, which a fork does not copy; empty if there are none. */
 void interp_freeze(text *threads);
 
 /* Around fork(); nothing without an interpreter. */

@@ -79,9 +79,9 @@ finish(program *self)
     if (self->supervisor)
         signal = wsgi_supervisor_stopped_by(self->supervisor);
     wsgi_server_free(self->server);
+    pidfile_release(&self->pid); /* Python may wait for threads */
     if (self->python)
         interp_stop();
-    pidfile_release(&self->pid);
     if (self->served)
         program_say_stopped(self, signal);
     wsgi_supervisor_free(self->supervisor);

@@ -201,6 +201,9 @@ supervise(program *self)
         return code;
     int status =
         wsgi_supervisor_run(self->supervisor, serving_as_worker, self);
+    /* Of what --preload has imported the workers have made use.  Here a thread
+     * of it that does not end would be waited for. */
+    self->python = false;
     if (status == WSGI_ERR_WORKER)
         return boot_failure(self);
     if (status < 0)

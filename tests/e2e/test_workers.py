@@ -465,6 +465,26 @@ def test_preload(serve, tmp_path):
     assert sorted(workers_of(server, 2)) == sorted(pids)
 
 
+def test_preloaded_thread_does_not_keep_the_supervisor(serve, tmp_path):
+    """No daemon, so Python would wait for it.  What was printed is printed once."""
+    (tmp_path / "polling.py").write_text(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "print('imported')\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'here']\n"
+    )
+    path = tmp_path / "wsgid.pid"
+    server = serve("polling:app", "-w", 2, "--preload", "--pid", path, cwd=tmp_path)
+    workers_of(server, 2)
+    assert server.ask().body == b"here"
+    assert server.stop() == 0
+    assert "Stopped by SIGTERM" in server.log()
+    assert not path.exists()
+    assert server.stdout.text() == "imported\n"
+
+
 # ---- Upgrading --------------------------------------------------------------
 
 

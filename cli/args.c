@@ -10,6 +10,7 @@
 #define WRONG 2
 
 #define MOST_WORKERS 256u
+#define SHORTEST_HEARTBEAT_MS 3000
 #define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 
 static void *
@@ -150,6 +151,23 @@ take_number(args *into, const args_option *option, const char *value,
     return false;
 }
 
+/* Each worker gives a sign every second, later on a machine that is busy. */
+static bool
+take_heartbeat(args *into, const args_option *option, const char *value,
+               text *error)
+{
+    if (!take_number(into, option, value, error))
+        return false;
+    if (into->heartbeat_timeout == 0 ||
+        into->heartbeat_timeout >= SHORTEST_HEARTBEAT_MS)
+        return true;
+    text_puts(error, "--heartbeat-timeout is 3 seconds or more, or 0 for "
+                     "never, not \"");
+    text_puts(error, value);
+    text_puts(error, "\": workers give a sign every second");
+    return false;
+}
+
 static bool
 take_check_app(args *into, const args_option *option, const char *value,
                text *error)
@@ -239,8 +257,8 @@ static const args_option own[] = {
       INTO(take_bool, preload) },
     { DURATION("heartbeat-timeout", "time", "30",
                "Time after which a worker whose loop gives no sign of life is "
-               "killed and replaced"),
-      INTO(take_number, heartbeat_timeout) },
+               "killed and replaced; 3 or more, or 0 for never"),
+      INTO(take_heartbeat, heartbeat_timeout) },
     { STRING("chdir", "", "application", "DIR", "",
              "Change to this directory before anything is opened or imported"),
       INTO(take_string, chdir) },

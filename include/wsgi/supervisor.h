@@ -89,7 +89,7 @@ typedef enum wsgi_supervisor_option {
      * worker allows itself (WSGI_OPT_GRACEFUL_TIMEOUT). [35000] */
     WSGI_SUPERVISOR_GRACEFUL_TIMEOUT = 2,
     /* A worker that was ready and has given no sign for so long is sent SIGABRT
-     * and then SIGKILL; 0: never. [30000] */
+     * and then SIGKILL; 0: never, or at least 3000. [30000] */
     WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT = 3,
     /* Whether to take over the signals named above, 0 or 1. [1] */
     WSGI_SUPERVISOR_SIGNALS = 4,

@@ -23,6 +23,9 @@
  * well: their silence counts from then on. */
 #define STOPPED_MS 5000u
 
+/* A server gives a sign every second, later on a machine that is busy. */
+#define SHORTEST_SILENCE_MS 3000
+
 #define LONGEST_ERROR ((size_t)4096)
 #define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 
@@ -31,12 +34,14 @@
 static const struct {
     const char *name;
     int64_t initial, min, max;
+    bool or_none; /* 0, too: never */
 } options[WSGI__N_SUPERVISOR_OPTIONS] = {
     [WSGI_SUPERVISOR_WORKERS] = { "workers", 1, 1, WSGI__MOST_WORKERS },
     [WSGI_SUPERVISOR_GRACEFUL_TIMEOUT] = { "graceful-timeout", 35000, 0,
                                            DAY_MS },
-    [WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT] = { "heartbeat-timeout", 30000, 0,
-                                            DAY_MS },
+    [WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT] = { "heartbeat-timeout", 30000,
+                                            SHORTEST_SILENCE_MS, DAY_MS,
+                                            true },
     [WSGI_SUPERVISOR_SIGNALS] = { "signals", 1, 0, 1 },
     [WSGI_SUPERVISOR_PRELOADED] = { "preloaded", 0, 0, 1 },
 };
@@ -107,6 +112,14 @@ is_option(wsgi_supervisor_option option)
     return option > 0 && (size_t)option < WSGI__N_SUPERVISOR_OPTIONS;
 }
 
+static bool
+is_allowed(wsgi_supervisor_option option, int64_t value)
+{
+    if (value == 0 && options[option].or_none)
+        return true;
+    return value >= options[option].min && value <= options[option].max;
+}
+
 int
 wsgi_supervisor_set_int(wsgi_supervisor *self, wsgi_supervisor_option option,
                         int64_t value)
@@ -118,11 +131,12 @@ wsgi_supervisor_set_int(wsgi_supervisor *self, wsgi_supervisor_option option,
             self, WSGI_ERR_OPTION,
             "there is no supervisor option number %d in libwsgi " WSGI_VERSION,
             (int)option);
-    if (value < options[option].min || value > options[option].max)
+    if (!is_allowed(option, value))
         return wsgi__supervisor_fail(self, WSGI_ERR_INVALID,
                                      "%s cannot be %" PRId64
-                                     ": expected %" PRId64 " to %" PRId64,
+                                     ": expected %s%" PRId64 " to %" PRId64,
                                      options[option].name, value,
+                                     options[option].or_none ? "0 or " : "",
                                      options[option].min, options[option].max);
     self->options[option] = value;
     if (option == WSGI_SUPERVISOR_WORKERS)

@@ -120,7 +120,7 @@ Test(args, accepted)
         { { "-w0", "m" }, "m workers=0" },
         { { "--workers=auto", "m" }, "m workers=auto" },
         { { "--preload", "m" }, "m preload" },
-        { { "--heartbeat-timeout", "1.5", "m" }, "m heartbeat=1500" },
+        { { "--heartbeat-timeout", "3.5", "m" }, "m heartbeat=3500" },
         { { "--heartbeat-timeout=0", "m" }, "m heartbeat=0" },
         { { "--check-app", "--no-check-app", "m" }, "m" },
         /* The library's own, by name, alias and negation. */
@@ -199,6 +199,9 @@ Test(args, refused)
         { { "--workers= 1", "m" }, "not \" 1\"" },
         { { "--heartbeat-timeout=soon", "m" },
           "--heartbeat-timeout cannot be \"soon\"" },
+        { { "--heartbeat-timeout", "2.9", "m" },
+          "--heartbeat-timeout is 3 seconds or more, or 0 for never, not "
+          "\"2.9\"" },
         { { "--=x", "m" }, "unknown option --" },
         { { "--umask", "8", "m" },
           "--umask cannot be \"8\": expected permissions in octal from 0" },

@@ -1,7 +1,7 @@
 """A worker that is made to hang, to die or to grow.
 
     /pid      the process that serves
-    /hang     holds the GIL in C, for half a minute
+    /hang     stops all its threads, in a signal handler that does not return
     /sleep    does not come back, whatever is raised in it
     /abort    ends as a crash does
     /exit     ends with exit code 7
@@ -15,6 +15,7 @@
 import ctypes
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -22,8 +23,12 @@ kept = []
 
 
 def hang():
-    # PyDLL keeps the GIL, as an extension does that computes.
-    ctypes.PyDLL(None).sleep(30)
+    # PyDLL keeps the GIL.  This thread is the last.
+    libc = ctypes.PyDLL(None)
+    libc.signal(signal.SIGURG, ctypes.cast(libc.pause, ctypes.c_void_p))
+    here = threading.get_native_id()
+    for thread in sorted(map(int, os.listdir("/proc/self/task")), key=here.__eq__):
+        libc.tgkill(os.getpid(), thread, signal.SIGURG)
 
 
 def sleep():

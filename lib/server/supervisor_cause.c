@@ -105,17 +105,18 @@ wsgi__cause_is_expected(const wsgi__death *death)
     bool by_order =
         WIFSIGNALED(death->status) && (WTERMSIG(death->status) == SIGTERM ||
                                        WTERMSIG(death->status) == SIGQUIT);
+    bool well = WIFEXITED(death->status) && WEXITSTATUS(death->status) == 0;
 
     switch (death->told) {
     case WSGI__TOLD_NOTHING:
+        return death->drained && well;
     case WSGI__KILLED_SILENT:
     case WSGI__KILLED_LATE:
     case WSGI__KILLED_SLOW:
         break;
     case WSGI__TOLD_DRAIN:
     case WSGI__TOLD_END:
-        return by_order ||
-               (WIFEXITED(death->status) && WEXITSTATUS(death->status) == 0);
+        return by_order || well;
     case WSGI__KILLED_ASKED:
         return true;
     }

@@ -24,6 +24,7 @@ typedef struct wsgi__death {
     int64_t pid;
     int status; /* of waitpid() */
     wsgi__told told;
+    bool drained;       /* its server had begun to, whoever had told it */
     uint64_t limit_ms;  /* that it has passed, for SILENT and LATE */
     bool out_of_memory; /* the kernel has counted a kill in its group */
 } wsgi__death;

@@ -19,6 +19,15 @@ was_killed_for_memory(wsgi_supervisor *self)
     return more;
 }
 
+/* What the supervisor itself has told a worker is no news. */
+static wsgi_log_level
+level_of(const wsgi__death *death)
+{
+    if (!wsgi__cause_is_expected(death))
+        return WSGI_LOG_ERROR;
+    return death->told == WSGI__TOLD_NOTHING ? WSGI_LOG_INFO : WSGI_LOG_DEBUG;
+}
+
 static void
 report(wsgi_supervisor *self, size_t place, int status)
 {
@@ -32,6 +41,8 @@ report(wsgi_supervisor *self, size_t place, int status)
         .pid = process->pid,
         .status = status,
         .told = process->told,
+        .drained = atomic_load(&self->board->place[place].state) ==
+                   WSGI__WORKER_DRAINING,
         .limit_ms = late ? self->plan.drain_ms : self->plan.silence_ms,
         .out_of_memory = was_killed_for_memory(self),
     };
@@ -41,10 +52,7 @@ report(wsgi_supervisor *self, size_t place, int status)
         wsgi__supervisor_fail(self, WSGI_ERR_WORKER, "%s before it was ready",
                               text);
     else
-        wsgi__log_write(&self->log,
-                        wsgi__cause_is_expected(&death) ? WSGI_LOG_DEBUG
-                                                        : WSGI_LOG_ERROR,
-                        text);
+        wsgi__log_write(&self->log, level_of(&death), text);
 }
 
 /* The next one waits, the longer the more have died soon after their start. */

@@ -241,6 +241,16 @@ def test_cause_of_death(serve, path, cause):
         assert re.search(r"File .*workers\.py", server.log())
 
 
+def test_worker_that_is_drained_by_hand(serve):
+    """Another takes its place, and nothing has gone wrong."""
+    server = serve("workers:app")
+    (pid,) = workers_of(server, 1)
+    os.kill(pid, signal.SIGTERM)
+    server.wait_log(rf"\[INFO\] worker 1 \(pid {pid}\) ended with exit code 0")
+    assert server.ask(path="/pid").body != b"%d" % pid
+    assert "ERROR" not in server.log()
+
+
 def test_hanging_worker_is_replaced(serve):
     """All of its threads do; a call that keeps the GIL does not stop the loop."""
     server = serve("workers:app", "-w", 2, "--heartbeat-timeout", "3")

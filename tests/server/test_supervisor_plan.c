@@ -295,3 +295,16 @@ Test(supervisor_plan, causes)
                      text);
     }
 }
+
+/* A worker that somebody else has told to drain does as it was told. */
+Test(supervisor_plan, draining_by_hand_is_expected)
+{
+    wsgi__death death = { .status = EXITED(0), .drained = true };
+    cr_expect(wsgi__cause_is_expected(&death));
+    death.status = EXITED(1);
+    cr_expect_not(wsgi__cause_is_expected(&death));
+    death.status = SIGNALLED(SIGSEGV);
+    cr_expect_not(wsgi__cause_is_expected(&death));
+    death = (wsgi__death){ .status = EXITED(0) };
+    cr_expect_not(wsgi__cause_is_expected(&death), "it ended by itself");
+}

@@ -128,7 +128,8 @@ typedef int (*wsgi_worker_main)(wsgi_worker *worker, void *user);
  * WSGI_OK after a stop.  WSGI_ERR_WORKER when no worker has ever become ready
  * and one has ended: what is wrong would be wrong with the next one too;
  * wsgi_supervisor_boot_status() then has its status.  WSGI_ERR_STATE when
- * another supervisor runs in this process, WSGI_ERR_SYSTEM, WSGI_ERR_NOMEM. */
+ * another supervisor runs in this process, WSGI_ERR_SYSTEM (also when the first
+ * worker cannot be forked; later ones are tried again), WSGI_ERR_NOMEM. */
 WSGI_API int wsgi_supervisor_run(wsgi_supervisor *supervisor,
                                  wsgi_worker_main work, void *user);
 

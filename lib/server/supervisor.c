@@ -335,6 +335,15 @@ read_scores(wsgi_supervisor *self)
             read_score(self, i);
 }
 
+static bool
+has_workers(const wsgi_supervisor *self)
+{
+    for (size_t i = 0; i < WSGI__MOST_PLACES; i++)
+        if (self->places[i].state != WSGI__PLACE_FREE)
+            return true;
+    return false;
+}
+
 static void
 spawn(wsgi_supervisor *self, size_t place)
 {
@@ -342,7 +351,10 @@ spawn(wsgi_supervisor *self, size_t place)
         self->fork_failing = false;
         return;
     }
-    if (!self->fork_failing)
+    /* That is the end, and the program's to tell. */
+    if (!self->ever_ready && !has_workers(self))
+        fail_errno(self, "fork a worker");
+    else if (!self->fork_failing)
         wsgi__log_printf(&self->log, WSGI_LOG_ERROR,
                          "cannot fork a worker: %s; trying again every %u s",
                          strerror(errno), FORK_PAUSE_MS / 1000);
@@ -439,15 +451,6 @@ pass(wsgi_supervisor *self)
     } while (step.act != WSGI__ACT_NOTHING);
 }
 
-static bool
-has_workers(const wsgi_supervisor *self)
-{
-    for (size_t i = 0; i < WSGI__MOST_PLACES; i++)
-        if (self->places[i].state != WSGI__PLACE_FREE)
-            return true;
-    return false;
-}
-
 /* ---- Running ------------------------------------------------------------ */
 
 int
@@ -522,7 +525,7 @@ begin(wsgi_supervisor *self)
         .n_places = WSGI__MOST_PLACES,
     };
     self->last_generation = 1;
-    self->ever_ready = self->failed = false;
+    self->ever_ready = self->failed = self->fork_failing = false;
     self->n_young = 0;
     self->oom_kills = wsgi__cgroup_killed();
     wsgi__loop_refresh(self->loop);
@@ -538,6 +541,8 @@ look_after(wsgi_supervisor *self)
         pass(self);
         if (self->plan.phase >= WSGI__PLAN_STOP && !has_workers(self))
             return WSGI_OK;
+        if (!self->ever_ready && self->fork_failing && !has_workers(self))
+            return WSGI_ERR_SYSTEM;
         unsigned wait = wsgi__plan_wait(&self->plan, PASS_MS);
         if (wsgi__loop_run_once(self->loop, (int)wait) < 0)
             return fail_errno(self, "wait for events");

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -194,6 +195,21 @@ Test(supervisor, ends_when_the_first_worker_cannot_start)
     cr_expect(strstr(wsgi_supervisor_error(stage.supervisor),
                      "ended with exit code 4 before it was ready"),
               "%s", wsgi_supervisor_error(stage.supervisor));
+}
+
+/* As nobody, since the limit is not for root. */
+Test(supervisor, ends_when_the_first_worker_cannot_be_forked)
+{
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_NPROC, &limit), 0);
+    const struct rlimit none = { 0, limit.rlim_max };
+    cr_assert_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    cr_assert(getuid() != 0 || setuid(65534) == 0);
+    cr_expect_eq(run(idle), WSGI_ERR_SYSTEM);
+    cr_expect(strstr(wsgi_supervisor_error(stage.supervisor),
+                     "cannot fork a worker: "),
+              "%s", wsgi_supervisor_error(stage.supervisor));
+    setrlimit(RLIMIT_NPROC, &limit);
 }
 
 static void

@@ -18,27 +18,6 @@ chance(uint64_t most)
     return number % (most + 1);
 }
 
-void
-wsgi__recycle_begin(wsgi_server *server)
-{
-    const wsgi__options *options = &server->options;
-    uint64_t most =
-        (uint64_t)wsgi__options_int(options, WSGI_OPT_MAX_REQUESTS);
-    uint64_t jitter =
-        (uint64_t)wsgi__options_int(options, WSGI_OPT_MAX_REQUESTS_JITTER);
-
-    server->last_request = most ? most + chance(jitter) : 0;
-    server->ready_ms = wsgi__loop_now(server->loop);
-}
-
-void
-wsgi__recycle_by_requests(wsgi_server *server)
-{
-    if (server->worker && server->last_request &&
-        server->conns.n_requests >= server->last_request)
-        wsgi__worker_replace(server->worker, WSGI__REPLACE_REQUESTS);
-}
-
 /* In bytes; 0: the kernel does not tell. */
 static uint64_t
 resident(void)
@@ -56,6 +35,46 @@ resident(void)
     text[len] = '\0';
     strtoull(text, &at, 10); /* its address space, then what is in memory */
     return strtoull(at, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Replacing it brings nothing. */
+static void
+warn_of_size(const wsgi_server *server)
+{
+    uint64_t largest =
+        (uint64_t)wsgi__options_int(&server->options, WSGI_OPT_MAX_MEMORY);
+    uint64_t now = largest ? resident() : 0;
+
+    if (server->worker && largest && now >= largest)
+        wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
+                         "the application takes %llu MiB of memory before its "
+                         "first request, and max-memory is %llu MiB: each "
+                         "worker is replaced as soon as it is ready; raise "
+                         "max-memory",
+                         (unsigned long long)(now >> 20),
+                         (unsigned long long)(largest >> 20));
+}
+
+void
+wsgi__recycle_begin(wsgi_server *server)
+{
+    const wsgi__options *options = &server->options;
+    uint64_t most =
+        (uint64_t)wsgi__options_int(options, WSGI_OPT_MAX_REQUESTS);
+    uint64_t jitter =
+        (uint64_t)wsgi__options_int(options, WSGI_OPT_MAX_REQUESTS_JITTER);
+
+    server->last_request = most ? most + chance(jitter) : 0;
+    server->ready_ms = wsgi__loop_now(server->loop);
+    warn_of_size(server);
+}
+
+void
+wsgi__recycle_by_requests(wsgi_server *server)
+{
+    if (server->worker && server->last_request &&
+        server->conns.n_requests >= server->last_request)
+        wsgi__worker_replace(server->worker, WSGI__REPLACE_REQUESTS);
 }
 
 void

@@ -307,6 +307,10 @@ note_replace(wsgi_supervisor *self, size_t place, int reason)
         reason == WSGI__REPLACE_STUCK ? WSGI_LOG_WARNING : WSGI_LOG_INFO,
         "worker %zu (pid %ld) is being replaced: %s", place + 1,
         (long)self->processes[place].pid, reason_to_replace(reason));
+    /* Where the application takes more from the start, so will the next one. */
+    if (reason == WSGI__REPLACE_MEMORY)
+        wsgi__supervisor_back_off(self, self->plan.now_ms -
+                                            self->processes[place].started_ms);
 }
 
 /* What the worker of a place has written since the last pass. */

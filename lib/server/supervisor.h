@@ -150,6 +150,10 @@ void wsgi__supervisor_obey(wsgi_supervisor *self);
 /* The worker of this place has ended: the place is still as it was. */
 void wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status);
 
+/* A worker that lived so long is of no use any more: if that was not long, the
+ * next fork waits. */
+void wsgi__supervisor_back_off(wsgi_supervisor *self, uint64_t lived_ms);
+
 /* ---- supervisor_monitor.c ----------------------------------------------- */
 
 /* Its monitors answer from now on.  WSGI_ERR_NOMEM, WSGI_ERR_SYSTEM. */

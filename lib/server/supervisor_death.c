@@ -56,15 +56,15 @@ report(wsgi_supervisor *self, size_t place, int status)
 }
 
 /* The next one waits, the longer the more have died soon after their start. */
-static void
-back_off(wsgi_supervisor *self, uint64_t lived_ms)
+void
+wsgi__supervisor_back_off(wsgi_supervisor *self, uint64_t lived_ms)
 {
     self->n_young = lived_ms < YOUNG_MS ? self->n_young + 1 : 0;
     unsigned wait = wsgi__plan_backoff(self->n_young);
     self->plan.spawn_at_ms = wsgi__loop_now(self->loop) + wait;
     if (wait >= 1000)
         wsgi__log_printf(&self->log, WSGI_LOG_WARNING,
-                         "%u workers in a row ended soon after their start; "
+                         "%u workers in a row were of use for seconds only; "
                          "the next one starts in %.1f s",
                          self->n_young, wait / 1000.0);
 }
@@ -109,7 +109,7 @@ mourn(wsgi_supervisor *self, const wsgi__place *place, int status,
                has_workers_of(self, plan->serving)) {
         give_up_reload(self);
     } else {
-        back_off(self, lived_ms);
+        wsgi__supervisor_back_off(self, lived_ms);
     }
 }
 
@@ -128,6 +128,6 @@ wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status)
     if (!told)
         mourn(self, &was, status, lived);
     else if (process->told == WSGI__KILLED_SILENT)
-        back_off(self, lived);
+        wsgi__supervisor_back_off(self, lived);
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_CHANGED);
 }

@@ -357,6 +357,14 @@ def test_worker_that_is_old_or_large(serve, option, value, reason):
     wait_for(lambda: server.ask(path="/pid").body != pid, "another worker")
 
 
+def test_application_larger_than_max_memory(serve):
+    """Each worker is: they are not replaced every second for ever."""
+    server = serve("workers:app", "--max-memory", "1M")
+    server.wait_log(r"takes \d+ MiB of memory .*, and max-memory is 1 MiB")
+    server.wait_log(r"\d workers in a row .*; the next one starts in [1-9]")
+    assert server.ask(path="/pid").status == 200
+
+
 def test_worker_with_a_call_that_does_not_end(serve):
     server = serve("workers:app", "--timeout", "1", "--graceful-timeout", "1")
     pid = server.worker_pid

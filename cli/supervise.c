@@ -14,6 +14,7 @@
 #define MERCY_MS 2000
 
 #define HEARTBEAT_MS 30000
+#define RELOAD_MS 600000
 
 /* ---- Events ------------------------------------------------------------- */
 
@@ -145,6 +146,13 @@ longest_silence(const program *self)
     return timeout && timeout < HEARTBEAT_MS ? HEARTBEAT_MS : timeout;
 }
 
+/* Under --reload, what cannot be imported waits to be mended. */
+static int64_t
+longest_reload(const program *self)
+{
+    return self->options.reload ? 0 : RELOAD_MS;
+}
+
 static int
 configure(program *self)
 {
@@ -155,6 +163,7 @@ configure(program *self)
         { WSGI_SUPERVISOR_WORKERS, self->workers },
         { WSGI_SUPERVISOR_GRACEFUL_TIMEOUT, longest_drain(self) },
         { WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT, longest_silence(self) },
+        { WSGI_SUPERVISOR_RELOAD_TIMEOUT, longest_reload(self) },
         { WSGI_SUPERVISOR_PRELOADED, self->options.preload },
     };
 

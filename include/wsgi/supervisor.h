@@ -95,7 +95,10 @@ typedef enum wsgi_supervisor_option {
     WSGI_SUPERVISOR_SIGNALS = 4,
     /* Whether RELOAD is refused, with a message, because new workers would run
      * the old code: the program has loaded it before the fork.  0 or 1. [0] */
-    WSGI_SUPERVISOR_PRELOADED = 5
+    WSGI_SUPERVISOR_PRELOADED = 5,
+    /* A reload whose first worker has not become ready after so long has failed,
+     * and the old workers go on; 0: it waits for ever. [600000] */
+    WSGI_SUPERVISOR_RELOAD_TIMEOUT = 6
 } wsgi_supervisor_option;
 
 /* WSGI_ERR_OPTION, WSGI_ERR_INVALID.  WORKERS also while it runs, on its
@@ -165,7 +168,7 @@ typedef enum wsgi_supervisor_event {
     WSGI_SUPERVISOR_RELOADING = 1,
     /* They have taken over. */
     WSGI_SUPERVISOR_RELOADED = 2,
-    /* One of them could not start: the old ones go on. */
+    /* One of them could not start, or not in time: the old ones go on. */
     WSGI_SUPERVISOR_RELOAD_FAILED = 3,
     /* Asked to stop, before the workers are told.  Close the listening sockets
      * here: the workers have copies of them, and the last one to go empties the

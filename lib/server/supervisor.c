@@ -44,6 +44,7 @@ static const struct {
                                             true },
     [WSGI_SUPERVISOR_SIGNALS] = { "signals", 1, 0, 1 },
     [WSGI_SUPERVISOR_PRELOADED] = { "preloaded", 0, 0, 1 },
+    [WSGI_SUPERVISOR_RELOAD_TIMEOUT] = { "reload-timeout", 600000, 0, DAY_MS },
 };
 
 int
@@ -349,9 +350,9 @@ has_workers(const wsgi_supervisor *self)
 }
 
 static void
-spawn(wsgi_supervisor *self, size_t place)
+spawn(wsgi_supervisor *self, size_t place, unsigned generation)
 {
-    if (wsgi__process_spawn(self, place) == WSGI_OK) {
+    if (wsgi__process_spawn(self, place, generation) == WSGI_OK) {
         self->fork_failing = false;
         return;
     }
@@ -385,7 +386,7 @@ carry_out(wsgi_supervisor *self, wsgi__step step)
     case WSGI__ACT_NOTHING:
         break;
     case WSGI__ACT_SPAWN:
-        spawn(self, step.place);
+        spawn(self, step.place, step.generation);
         break;
     case WSGI__ACT_DRAIN:
         wsgi__process_signal(self, step.place, SIGTERM, WSGI__PLACE_DRAINING,
@@ -411,7 +412,8 @@ finish_reload(wsgi_supervisor *self)
 {
     wsgi__plan *plan = &self->plan;
 
-    if (plan->serving == plan->generation || !wsgi__plan_complete(plan))
+    if (plan->phase != WSGI__PLAN_RUN || plan->serving == plan->generation ||
+        !wsgi__plan_complete(plan))
         return;
     plan->serving = plan->generation;
     wsgi__log_printf(&self->log, WSGI_LOG_INFO,
@@ -442,17 +444,22 @@ pass(wsgi_supervisor *self)
     plan->drain_ms = (uint64_t)self->options[WSGI_SUPERVISOR_GRACEFUL_TIMEOUT];
     plan->silence_ms =
         (uint64_t)self->options[WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT];
+    plan->start_ms = (uint64_t)self->options[WSGI_SUPERVISOR_RELOAD_TIMEOUT];
     tick(self);
     wsgi__supervisor_obey(self);
     /* First what they have said: one that was ready and died was ready. */
     read_scores(self);
     wsgi__process_reap(self);
     finish_reload(self);
+    if (wsgi__plan_overdue(plan))
+        wsgi__supervisor_reload_overdue(self);
     wsgi__step step;
     do {
         step = wsgi__plan_next(plan);
         carry_out(self, step);
     } while (step.act != WSGI__ACT_NOTHING);
+    if (plan->phase == WSGI__PLAN_PAUSE)
+        plan->serving = 0;
 }
 
 /* ---- Running ------------------------------------------------------------ */

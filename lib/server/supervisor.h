@@ -28,7 +28,7 @@
 #define WSGI__MOST_WORKERS 256
 #define WSGI__MOST_ADOPTED 16
 #define WSGI__N_REQUESTS 8           /* of wsgi_supervisor_request */
-#define WSGI__N_SUPERVISOR_OPTIONS 6 /* numbers 1 to 5 */
+#define WSGI__N_SUPERVISOR_OPTIONS 7 /* numbers 1 to 6 */
 
 /* The process in a place: what the plan need not know. */
 typedef struct wsgi__process {
@@ -122,7 +122,8 @@ const char *wsgi__signals_name(int number);
 
 /* Forks a worker into a free place.  Returns in the supervisor only;
  * WSGI_ERR_SYSTEM with errno. */
-int wsgi__process_spawn(wsgi_supervisor *self, size_t place);
+int wsgi__process_spawn(wsgi_supervisor *self, size_t place,
+                        unsigned generation);
 
 /* Sends a signal and notes in the plan what state that makes. */
 void wsgi__process_signal(wsgi_supervisor *self, size_t place, int number,
@@ -149,6 +150,9 @@ void wsgi__supervisor_obey(wsgi_supervisor *self);
 
 /* The worker of this place has ended: the place is still as it was. */
 void wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status);
+
+/* The reload has waited long enough for its first worker. */
+void wsgi__supervisor_reload_overdue(wsgi_supervisor *self);
 
 /* A worker that lived so long is of no use any more: if that was not long, the
  * next fork waits. */

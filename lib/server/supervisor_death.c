@@ -70,14 +70,25 @@ wsgi__supervisor_back_off(wsgi_supervisor *self, uint64_t lived_ms)
 }
 
 static void
-give_up_reload(wsgi_supervisor *self)
+give_up_reload(wsgi_supervisor *self, const char *why)
 {
     wsgi__log_printf(&self->log, WSGI_LOG_ERROR,
-                     "the reload has failed: a new worker could not start; "
-                     "the old ones go on");
+                     "the reload has failed: a new worker %s; the old ones go "
+                     "on",
+                     why);
     self->plan.generation = self->plan.serving;
     self->plan.proved = true;
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_RELOAD_FAILED);
+}
+
+void
+wsgi__supervisor_reload_overdue(wsgi_supervisor *self)
+{
+    char why[64];
+
+    snprintf(why, sizeof(why), "was not ready after %g s",
+             (double)self->plan.start_ms / 1000);
+    give_up_reload(self, why);
 }
 
 static bool
@@ -107,10 +118,25 @@ mourn(wsgi_supervisor *self, const wsgi__place *place, int status,
                place->generation == plan->generation &&
                plan->serving != plan->generation &&
                has_workers_of(self, plan->serving)) {
-        give_up_reload(self);
+        give_up_reload(self, "could not start");
     } else {
         wsgi__supervisor_back_off(self, lived_ms);
     }
+}
+
+/* While old workers serve, the new ones may take their time; not any more. */
+static void
+tell_of_gap(wsgi_supervisor *self)
+{
+    const wsgi__plan *plan = &self->plan;
+
+    if (plan->phase == WSGI__PLAN_RUN && plan->serving &&
+        plan->serving != plan->generation &&
+        !has_workers_of(self, plan->serving) &&
+        !has_workers_of(self, plan->generation))
+        wsgi__log_printf(&self->log, WSGI_LOG_ERROR,
+                         "nobody serves: the last of the old workers has "
+                         "ended, and no new one has become ready");
 }
 
 void
@@ -123,11 +149,14 @@ wsgi__supervisor_lost(wsgi_supervisor *self, size_t place, int status)
     report(self, place, status);
     wsgi__supervisor_count_restart(self, place, status);
     bool told = process->told != WSGI__TOLD_NOTHING;
+    bool silent = process->told == WSGI__KILLED_SILENT;
     wsgi__board_clear(self->board, place);
     self->places[place] = (wsgi__place){ .state = WSGI__PLACE_FREE };
     if (!told)
         mourn(self, &was, status, lived);
-    else if (process->told == WSGI__KILLED_SILENT)
+    else if (silent)
         wsgi__supervisor_back_off(self, lived);
+    if ((!told || silent) && was.state != WSGI__PLACE_STARTING)
+        tell_of_gap(self);
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_CHANGED);
 }

@@ -3,20 +3,20 @@
 #define FIRST_BACKOFF_MS 100u
 #define LONGEST_BACKOFF_MS 5000u
 
-/* Workers of the generation that is to serve. */
+/* Workers of one generation. */
 typedef struct census {
     unsigned starting, ready; /* not counting ... */
     unsigned leaving;         /* ... those ready that ask to be replaced */
 } census;
 
 static census
-take_census(const wsgi__plan *plan)
+take_census(const wsgi__plan *plan, unsigned generation)
 {
     census n = { 0 };
 
     for (size_t i = 0; i < plan->n_places; i++) {
         const wsgi__place *place = &plan->places[i];
-        if (place->generation != plan->generation)
+        if (place->generation != generation)
             continue;
         if (place->state == WSGI__PLACE_STARTING)
             n.starting++;
@@ -73,9 +73,9 @@ next_late(const wsgi__plan *plan)
     for (size_t i = 0; i < plan->n_places; i++) {
         wsgi__act act;
         if (deadline_of(plan, &plan->places[i], &act) <= plan->now_ms)
-            return (wsgi__step){ act, i };
+            return (wsgi__step){ .act = act, .place = i };
     }
-    return (wsgi__step){ WSGI__ACT_NOTHING, 0 };
+    return (wsgi__step){ .act = WSGI__ACT_NOTHING };
 }
 
 /* ---- Stopping ----------------------------------------------------------- */
@@ -129,9 +129,9 @@ next_farewell(const wsgi__plan *plan)
         if (act == WSGI__ACT_DRAIN && any_dying)
             continue;
         if (act != WSGI__ACT_NOTHING)
-            return (wsgi__step){ act, i };
+            return (wsgi__step){ .act = act, .place = i };
     }
-    return (wsgi__step){ WSGI__ACT_NOTHING, 0 };
+    return (wsgi__step){ .act = WSGI__ACT_NOTHING };
 }
 
 /* ---- Running ------------------------------------------------------------ */
@@ -158,30 +158,45 @@ next_leaver(const wsgi__plan *plan, census n)
         if (place->generation == plan->generation)
             leaves = place->replace ? has_successor : too_many;
         if (leaves)
-            return (wsgi__step){ WSGI__ACT_DRAIN, i };
+            return (wsgi__step){ .act = WSGI__ACT_DRAIN, .place = i };
     }
-    return (wsgi__step){ WSGI__ACT_NOTHING, 0 };
+    return (wsgi__step){ .act = WSGI__ACT_NOTHING };
 }
 
-/* One that cannot start says so once, not once per worker: until one was ready,
- * the others wait for it. */
+/* A reload that has proved nothing yet may never do so: until then those in
+ * charge that have died are replaced, one after the other. */
 static bool
-wants_fork(const wsgi__plan *plan, census n)
+wants_fork_in_charge(const wsgi__plan *plan)
 {
+    census n = take_census(plan, plan->serving);
+
+    return plan->serving && plan->serving != plan->generation &&
+           n.starting == 0 && n.ready + n.leaving < plan->wanted;
+}
+
+/* The generation that lacks a worker; 0: none does.  One that cannot start says
+ * so once, not once per worker: until one was ready, the others wait for it. */
+static unsigned
+wants_fork(const wsgi__plan *plan)
+{
+    census n = take_census(plan, plan->generation);
+
     if (!plan->proved && n.starting > 0)
-        return false;
-    return n.starting + n.ready < plan->wanted;
+        return wants_fork_in_charge(plan) ? plan->serving : 0;
+    return n.starting + n.ready < plan->wanted ? plan->generation : 0;
 }
 
 static wsgi__step
-next_fork(const wsgi__plan *plan, census n)
+next_fork(const wsgi__plan *plan)
 {
-    if (!wants_fork(plan, n) || plan->now_ms < plan->spawn_at_ms)
-        return (wsgi__step){ WSGI__ACT_NOTHING, 0 };
+    unsigned generation = wants_fork(plan);
+
+    if (!generation || plan->now_ms < plan->spawn_at_ms)
+        return (wsgi__step){ .act = WSGI__ACT_NOTHING };
     for (size_t i = 0; i < plan->n_places; i++)
         if (plan->places[i].state == WSGI__PLACE_FREE)
-            return (wsgi__step){ WSGI__ACT_SPAWN, i };
-    return (wsgi__step){ WSGI__ACT_NOTHING, 0 };
+            return (wsgi__step){ WSGI__ACT_SPAWN, i, generation };
+    return (wsgi__step){ .act = WSGI__ACT_NOTHING };
 }
 
 wsgi__step
@@ -193,17 +208,34 @@ wsgi__plan_next(const wsgi__plan *plan)
         return step;
     if (plan->phase != WSGI__PLAN_RUN)
         return next_farewell(plan);
-    census n = take_census(plan);
-    step = next_leaver(plan, n);
-    return step.act != WSGI__ACT_NOTHING ? step : next_fork(plan, n);
+    step = next_leaver(plan, take_census(plan, plan->generation));
+    return step.act != WSGI__ACT_NOTHING ? step : next_fork(plan);
 }
 
 bool
 wsgi__plan_complete(const wsgi__plan *plan)
 {
-    census n = take_census(plan);
+    census n = take_census(plan, plan->generation);
 
     return n.ready + n.leaving >= plan->wanted;
+}
+
+bool
+wsgi__plan_overdue(const wsgi__plan *plan)
+{
+    census old = take_census(plan, plan->serving);
+
+    if (plan->phase != WSGI__PLAN_RUN || plan->proved || !plan->start_ms ||
+        plan->serving == plan->generation || old.ready + old.leaving == 0)
+        return false;
+    for (size_t i = 0; i < plan->n_places; i++) {
+        const wsgi__place *place = &plan->places[i];
+        if (place->state == WSGI__PLACE_STARTING &&
+            place->generation == plan->generation &&
+            place->since_ms + plan->start_ms <= plan->now_ms)
+            return true;
+    }
+    return false;
 }
 
 unsigned
@@ -213,7 +245,7 @@ wsgi__plan_wait(const wsgi__plan *plan, unsigned most)
 
     /* A fork that is due and was not made waits for a free place. */
     if (plan->phase == WSGI__PLAN_RUN && plan->spawn_at_ms > plan->now_ms &&
-        plan->spawn_at_ms < next && wants_fork(plan, take_census(plan)))
+        plan->spawn_at_ms < next && wants_fork(plan))
         next = plan->spawn_at_ms;
     for (size_t i = 0; i < plan->n_places; i++) {
         wsgi__act act;

@@ -55,13 +55,15 @@ typedef struct wsgi__plan {
     wsgi__plan_phase phase;
     unsigned wanted; /* workers */
     /* Workers of `serving` are in charge, those of `generation` are to be; equal
-     * but while a reload is under way.  Any other is not wanted any more. */
+     * but while a reload is under way.  Any other is not wanted any more.  After
+     * a pause none is in charge: 0. */
     unsigned serving, generation;
     bool proved; /* a worker of `generation` has been ready */
     uint64_t now_ms;
     uint64_t spawn_at_ms; /* no fork before */
     uint64_t drain_ms;    /* how long a worker may drain; 0: for ever */
     uint64_t silence_ms;  /* how long it may give no sign; 0: for ever */
+    uint64_t start_ms;    /* how long a reload waits for its first worker */
     const wsgi__place *places;
     size_t n_places;
 } wsgi__plan;
@@ -83,6 +85,7 @@ typedef enum wsgi__act {
 typedef struct wsgi__step {
     wsgi__act act;
     size_t place;
+    unsigned generation; /* of a SPAWN */
 } wsgi__step;
 
 wsgi__step wsgi__plan_next(const wsgi__plan *plan);
@@ -90,6 +93,10 @@ wsgi__step wsgi__plan_next(const wsgi__plan *plan);
 /* Whether the workers of `generation` that are ready are as many as there are to
  * be: a reload is then done. */
 bool wsgi__plan_complete(const wsgi__plan *plan);
+
+/* Whether a reload waits for its first worker for too long, while those in charge
+ * can go on without it. */
+bool wsgi__plan_overdue(const wsgi__plan *plan);
 
 /* Until when nothing comes up by itself, in ms from now and at most `most`. */
 unsigned wsgi__plan_wait(const wsgi__plan *plan, unsigned most);

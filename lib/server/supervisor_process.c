@@ -64,10 +64,10 @@ leave_supervisor(wsgi_supervisor *self)
 }
 
 static _Noreturn void
-become_worker(wsgi_supervisor *self, size_t place)
+become_worker(wsgi_supervisor *self, size_t place, unsigned generation)
 {
     wsgi_worker worker = { .number = (unsigned)place + 1,
-                           .generation = self->plan.generation,
+                           .generation = generation,
                            .board = self->board,
                            .score = &self->board->place[place],
                            .lifeline = self->lifeline[0],
@@ -89,13 +89,13 @@ become_worker(wsgi_supervisor *self, size_t place)
 /* ---- The parent --------------------------------------------------------- */
 
 static void
-note_start(wsgi_supervisor *self, size_t place, pid_t pid)
+note_start(wsgi_supervisor *self, size_t place, unsigned generation, pid_t pid)
 {
     uint64_t now = wsgi__loop_now(self->loop);
     wsgi__process *process = &self->processes[place];
 
     self->places[place] = (wsgi__place){ .state = WSGI__PLACE_STARTING,
-                                         .generation = self->plan.generation,
+                                         .generation = generation,
                                          .since_ms = now };
     *process = (wsgi__process){ .pid = pid, .started_ms = now };
     watch_exit(self, &process->exit, pid);
@@ -104,7 +104,7 @@ note_start(wsgi_supervisor *self, size_t place, pid_t pid)
 }
 
 int
-wsgi__process_spawn(wsgi_supervisor *self, size_t place)
+wsgi__process_spawn(wsgi_supervisor *self, size_t place, unsigned generation)
 {
     sigset_t all;
 
@@ -115,14 +115,14 @@ wsgi__process_spawn(wsgi_supervisor *self, size_t place)
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     pid_t pid = fork();
     if (pid == 0)
-        become_worker(self, place);
+        become_worker(self, place, generation);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_AFTER_FORK);
     errno = error;
     if (pid < 0)
         return WSGI_ERR_SYSTEM;
-    note_start(self, place, pid);
+    note_start(self, place, generation, pid);
     return WSGI_OK;
 }
 

@@ -506,6 +506,50 @@ Test(supervisor, keeps_the_old_workers_when_new_ones_cannot_start)
     cr_expect_eq(atomic_load(&stage.shared->drained), 2);
 }
 
+static int
+hangs_later(wsgi_worker *worker, void *user)
+{
+    return wsgi_worker_generation(worker) > 1 ? slow_to_start(worker, user)
+                                              : idle(worker, user);
+}
+
+/* Meanwhile the only old one dies. */
+static void
+reload_in_vain_and_die(scene *s, wsgi_supervisor_event event)
+{
+    static pid_t first;
+
+    if (event == WSGI_SUPERVISOR_READY) {
+        first = pid_of(0);
+        ask(WSGI_ASK_RELOAD);
+    }
+    if (event == WSGI_SUPERVISOR_TICK && s->step == 0 &&
+        atomic_load(&s->shared->started) == 2) {
+        s->step = 1;
+        kill(first, SIGKILL);
+    }
+    if (event == WSGI_SUPERVISOR_RELOAD_FAILED) {
+        cr_expect_eq(s->step, 1);
+        cr_expect_eq(count(WSGI_WORKER_READY), 1);
+        cr_expect_neq(pid_of(0), first);
+        s->step = 2;
+        ask(WSGI_ASK_STOP);
+    }
+}
+
+Test(supervisor, gives_up_a_reload_that_hangs)
+{
+    set(WSGI_SUPERVISOR_RELOAD_TIMEOUT, 2500);
+    stage.steer = reload_in_vain_and_die;
+    cr_expect_eq(run(hangs_later), WSGI_OK);
+    cr_expect_eq(stage.step, 2);
+    cr_expect(strstr(stage.log, "nobody serves: the last of the old workers"),
+              "%s", stage.log);
+    cr_expect(strstr(stage.log, "a new worker was not ready after 2.5 s; the "
+                                "old ones go on"),
+              "%s", stage.log);
+}
+
 Test(supervisor, does_not_reload_what_was_loaded_before_the_fork)
 {
     set(WSGI_SUPERVISOR_PRELOADED, 1);

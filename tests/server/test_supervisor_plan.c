@@ -74,6 +74,14 @@ static const row rows[] = {
       WSGI__ACT_NOTHING, 0 },
     { "reload: old ones are not restarted", WSGI__PLAN_RUN, 2, 1, 2, false, 0,
       "- R1 R2 S2", WSGI__ACT_NOTHING, 0 },
+    { "reload: unless none was ready", WSGI__PLAN_RUN, 2, 1, 2, true, 0,
+      "- R1 S2", WSGI__ACT_SPAWN, 0 },
+    { "reload: one after the other", WSGI__PLAN_RUN, 2, 1, 2, true, 0,
+      "S1 - S2", WSGI__ACT_NOTHING, 0 },
+    { "reload: with a pause", WSGI__PLAN_RUN, 2, 1, 2, true, 100, "- R1 S2",
+      WSGI__ACT_NOTHING, 0 },
+    { "reload: nobody was in charge", WSGI__PLAN_RUN, 2, 0, 2, true, 0,
+      "D1 S2 -", WSGI__ACT_NOTHING, 0 },
     { "reload: done", WSGI__PLAN_RUN, 2, 2, 2, false, 0, "R1 R1 R2 R2",
       WSGI__ACT_DRAIN, 1 },
     { "reload: old ones drain", WSGI__PLAN_RUN, 2, 2, 2, false, 0,
@@ -159,6 +167,7 @@ read_plan(const row *r, wsgi__place places[MOST])
                         .spawn_at_ms = NOW + r->wait_ms,
                         .drain_ms = 30000,
                         .silence_ms = 30000,
+                        .start_ms = 30000,
                         .places = places };
 
     for (const char *word = r->workers; word; word = strchr(word, ' ')) {
@@ -208,6 +217,33 @@ Test(supervisor_plan, waits_until_the_next_deadline)
         wsgi__plan plan = read_plan(&waits[i].row, places);
         cr_expect_eq(wsgi__plan_wait(&plan, i == 2 ? 9000 : 1000),
                      waits[i].wait, "%s", waits[i].row.what);
+    }
+}
+
+/* After half a minute here. */
+Test(supervisor_plan, a_reload_is_overdue)
+{
+    static const struct {
+        row row;
+        bool overdue;
+    } reloads[] = {
+        { { "yes", WSGI__PLAN_RUN, 1, 1, 2, true, 0, "R1 S2o", 0, 0 }, true },
+        { { "new", WSGI__PLAN_RUN, 1, 1, 2, true, 0, "R1 S2", 0, 0 }, false },
+        { { "alone", WSGI__PLAN_RUN, 1, 1, 2, true, 0, "D1 S2o", 0, 0 },
+          false },
+        { { "first", WSGI__PLAN_RUN, 1, 1, 1, true, 0, "S1o", 0, 0 }, false },
+        { { "proved", WSGI__PLAN_RUN, 2, 1, 2, false, 0, "R1 R2 S2o", 0, 0 },
+          false },
+        { { "stop", WSGI__PLAN_STOP, 1, 1, 2, true, 0, "R1 S2o", 0, 0 },
+          false },
+    };
+    for (size_t i = 0; i < WSGI__COUNT(reloads); i++) {
+        wsgi__place places[MOST];
+        wsgi__plan plan = read_plan(&reloads[i].row, places);
+        cr_expect_eq(wsgi__plan_overdue(&plan), reloads[i].overdue, "%s",
+                     reloads[i].row.what);
+        plan.start_ms = 0;
+        cr_expect_not(wsgi__plan_overdue(&plan));
     }
 }
 

@@ -256,6 +256,14 @@ wsgi__answer_page(wsgi__exchange *x, const wsgi__page *page,
     return status;
 }
 
+/* Behind the empty line of a page. */
+static size_t
+body_of(wsgi__span page)
+{
+    const char *head_end = memmem(page.ptr, page.len, "\r\n\r\n", 4);
+    return head_end ? (size_t)(page.ptr + page.len - head_end) - 4 : 0;
+}
+
 int
 wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                    const wsgi__answer_style *style, wsgi__outq *out)
@@ -271,5 +279,6 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                                       date, style->server, style->scratch);
     if (status < 0)
         return status;
+    x->body_bytes += body_of(wsgi__buf_span(style->scratch));
     return put_head(x, style, out);
 }

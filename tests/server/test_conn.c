@@ -18,6 +18,7 @@ typedef struct world {
     wsgi__listener listener;
     int client;
     int accesses, last_status;
+    uint64_t last_bytes;
     int64_t last_type; /* length of the answer's Content-Type, -1: none */
 } world;
 
@@ -35,6 +36,7 @@ on_access(void *user, const wsgi_access *access)
     world *w = user;
     w->accesses++;
     w->last_status = access->status;
+    w->last_bytes = access->body_bytes;
     w->last_type = wsgi_access_header(access, WSGI_HEADER_RESPONSE,
                                       "content-type", NULL, 0);
 }
@@ -551,6 +553,8 @@ Test(conn, a_timeout_is_answered_without_the_call)
     cr_expect(strstr(got, "\r\nConnection: close\r\n"), "%s", got);
     cr_expect(closed);
     cr_expect_eq(w.last_status, 504);
+    cr_expect_eq(w.last_bytes, strlen(strstr(got, "\r\n\r\n") + 4),
+                 "a page of the server's own is a body too");
     cr_expect_eq(w.accesses, 1);
     free(got);
     close(w.client);

@@ -171,7 +171,6 @@ wsgi__answer_data(wsgi__exchange *x, wsgi__chunk *chunk,
         x->abandoned = true;
         return WSGI_OK;
     }
-    x->streams = x->streams || !chunk->gathered;
     return chunk->data ? answer_bytes(x, chunk, style, out)
                        : answer_file(x, chunk, out);
 }
@@ -246,8 +245,7 @@ wsgi__answer_page(wsgi__exchange *x, const wsgi__page *page,
     };
     wsgi__chunk chunk = { .data = page->body.ptr,
                           .len = page->body.len,
-                          .fd = -1,
-                          .gathered = true };
+                          .fd = -1 };
     int status = wsgi__answer_head(x, &res, style, out);
     if (status == WSGI_OK)
         status = wsgi__answer_data(x, &chunk, style, out);

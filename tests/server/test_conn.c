@@ -537,6 +537,28 @@ Test(conn, failures_of_the_application)
     }
 }
 
+/* Another thread would flush while the application makes the next one. */
+Test(conn, blocks_of_a_turn_leave_together)
+{
+    world w;
+    char block[256];
+    setup(&w);
+    w.fx.answer.gathered = false;
+    w.fx.answer.repeat = 2;
+    say(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    cr_assert_eq(wsgi__loop_run_once(w.loop, 10), WSGI_OK);
+    w.fx.base.ops->run(&w.fx.base);
+    cr_expect_eq(w.fx.done, 1);
+    cr_expect_lt(read(w.client, block, sizeof(block)), 0, "not one by one");
+    wsgi__conns_flush(&w.set);
+    ssize_t n = read(w.client, block, sizeof(block) - 1);
+    cr_assert_gt(n, 0);
+    block[n] = '\0';
+    cr_expect_eq(occurrences(block, "\r\n5\r\nhello"), 3, "%s", block);
+    cr_expect(strstr(block, "\r\n0\r\n\r\n"), "%s", block);
+    teardown(&w);
+}
+
 /* ---- Calls that do not end ---------------------------------------------- */
 
 static const char ask_once[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";

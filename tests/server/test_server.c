@@ -594,6 +594,7 @@ serve_past_python(void)
 Test(server, a_started_server_outlives_python)
 {
     int status = -1;
+    PyOS_BeforeFork();
     pid_t child = fork();
     if (child == 0) {
         PyOS_AfterFork_Child();
@@ -601,6 +602,7 @@ Test(server, a_started_server_outlives_python)
         serve_past_python();
         _exit(0);
     }
+    PyOS_AfterFork_Parent();
     waitpid(child, &status, 0);
     cr_expect_eq(status, 0, "it ended with status %#x", (unsigned)status);
 }

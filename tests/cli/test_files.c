@@ -310,6 +310,45 @@ Test(pidfile, refuses_what_is_not_its_own)
     }
 }
 
+/* As root, a rename would put a file in the place of /dev/null. */
+Test(pidfile, refuses_what_is_no_regular_file)
+{
+    static const char *const paths[] = { "pipe", "folder", "to-pipe",
+                                         "to-nothing" };
+
+    cr_assert_eq(mkfifo("pipe", 0600), 0);
+    cr_assert_eq(mkdir("folder", 0700), 0);
+    cr_assert_eq(symlink("pipe", "to-pipe"), 0);
+    cr_assert_eq(symlink("nothing", "to-nothing"), 0);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        pidfile file = { .path = NULL };
+        struct stat before, after;
+        char why[512];
+        cr_assert_eq(lstat(paths[i], &before), 0);
+        cr_expect_not(take(&file, paths[i], why), "%s", paths[i]);
+        cr_expect(strstr(why, "not a regular file; name another"), "%s", why);
+        pidfile_release(&file);
+        cr_expect_eq(lstat(paths[i], &after), 0, "%s", paths[i]);
+        cr_expect_eq(after.st_ino, before.st_ino, "%s", paths[i]);
+    }
+}
+
+Test(pidfile, follows_a_link_to_a_file)
+{
+    pidfile file = { .path = NULL };
+    char why[512];
+    struct stat status;
+
+    write_file("real", "");
+    cr_assert_eq(symlink("real", "link"), 0);
+    cr_assert(take(&file, "link", why), "%s", why);
+    cr_expect_eq(atol(content_of("real")), getpid());
+    cr_assert_eq(lstat("link", &status), 0);
+    cr_expect(S_ISLNK(status.st_mode));
+    pidfile_release(&file);
+    cr_expect_eq(access("real", F_OK), -1);
+}
+
 Test(pidfile, leaves_a_file_alone_that_another_process_took_over)
 {
     pidfile file = { .path = NULL };

@@ -1,4 +1,4 @@
-/* Log files, the pid file and the trace. */
+/* Log files, the pid file, whose they are, and the trace. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "errorlog.h"
+#include "identity.h"
 #include "logfile.h"
 #include "pidfile.h"
 #include "trace.h"
@@ -67,6 +68,7 @@ append(logfile *log, const char *line)
 }
 
 TestSuite(logfile, .init = enter_folder, .fini = remove_folder);
+TestSuite(identity, .init = enter_folder, .fini = remove_folder);
 TestSuite(pidfile, .init = enter_folder, .fini = remove_folder);
 
 Test(logfile, appends)
@@ -368,6 +370,33 @@ Test(pidfile, says_what_cannot_be_written)
     cr_expect_not(take(&file, "none/pid", why));
     cr_expect_str_eq(why, "--pid \"none/pid\": No such file or directory; "
                           "correct the path or create its folder first");
+}
+
+static uid_t
+owner_of(const char *path)
+{
+    struct stat status;
+
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_uid;
+}
+
+/* A log may be /dev/null or /dev/stdout: the machine's, not this server's. */
+Test(identity, gives_away_regular_files_alone)
+{
+    const identity who = { .wanted = true, .uid = 12345, .gid = 12345 };
+
+    cr_assert_eq(mkfifo("pipe", 0600), 0);
+    write_file("file", "");
+    int pipe = open("pipe", O_RDWR);
+    int file = open("file", O_RDWR);
+    cr_expect(identity_give_open(&who, pipe));
+    cr_expect_eq(owner_of("pipe"), geteuid());
+    /* For which it takes root. */
+    cr_expect_eq(identity_give_open(&who, file), geteuid() == 0);
+    cr_expect_eq(owner_of("file"), geteuid() == 0 ? 12345 : geteuid());
+    close(pipe);
+    close(file);
 }
 
 Test(trace, reads_like_curl)

@@ -54,9 +54,10 @@ typedef struct program {
     identity who;
     notify manager;
     reloading reload;
-    long successor; /* the process of an upgrade; 0: none */
-    bool python;    /* was started, and is to be ended */
-    bool served;    /* the start has been announced */
+    long successor;   /* the process of an upgrade; 0: none */
+    long predecessor; /* whose upgrade this one is; 0: nobody's */
+    bool python;      /* was started, and is to be ended */
+    bool served;      /* the start has been announced */
 } program;
 
 /* Says why on stderr, and in the error log too where that is a file; once it has

@@ -63,7 +63,8 @@ on_event(void *user, wsgi_supervisor_event event)
         announce(self);
         break;
     case WSGI_SUPERVISOR_RELOADING:
-        notify_reloading(&self->manager);
+        if (!upgrade_has_successor(self))
+            notify_reloading(&self->manager);
         logfile_reopen(&self->errors.file);
         break;
     case WSGI_SUPERVISOR_REOPEN:
@@ -72,10 +73,12 @@ on_event(void *user, wsgi_supervisor_event event)
         break;
     case WSGI_SUPERVISOR_RELOADED:
     case WSGI_SUPERVISOR_RELOAD_FAILED:
-        notify_ready(&self->manager);
+        if (!upgrade_has_successor(self))
+            notify_ready(&self->manager);
         break;
     case WSGI_SUPERVISOR_STOPPING:
-        notify_stopping(&self->manager);
+        if (!upgrade_is_paired(self))
+            notify_stopping(&self->manager);
         close_sockets(self);
         break;
     case WSGI_SUPERVISOR_UPGRADE:
@@ -88,12 +91,14 @@ on_event(void *user, wsgi_supervisor_event event)
         interp_after_fork(false);
         break;
     case WSGI_SUPERVISOR_TICK:
+        /* Also with a successor, which may still be importing. */
         notify_alive(&self->manager);
         upgrade_check(self);
         break;
     case WSGI_SUPERVISOR_CHANGED:
-        tell_status(self);
         upgrade_check(self);
+        if (!upgrade_has_successor(self))
+            tell_status(self);
         break;
     }
 }

@@ -49,6 +49,7 @@ upgrade_take_sockets(program *self)
             return refuse(self, wsgi_server_error(self->server));
         at = *end ? end + 1 : end;
     }
+    self->predecessor = getppid();
     /* Not for programs that the application starts. */
     unsetenv(VARIABLE);
     return DONE;
@@ -78,7 +79,8 @@ hand_over(program *self)
 static _Noreturn void
 become_successor(program *self)
 {
-    if (hand_over(self) && (!self->folder || chdir(self->folder) == 0))
+    if (hand_over(self) && notify_hand_over(&self->manager) &&
+        (!self->folder || chdir(self->folder) == 0))
         execvp(self->argv[0], self->argv);
     errorlog_printf(&self->errors, WSGI_LOG_ERROR,
                     "SIGUSR2: cannot start %s: %s", self->argv[0],
@@ -86,10 +88,18 @@ become_successor(program *self)
     _exit(NO_EXEC);
 }
 
-static bool
-is_running(const program *self)
+bool
+upgrade_has_successor(const program *self)
 {
     return self->successor && kill((pid_t)self->successor, 0) == 0;
+}
+
+/* The older one is the parent for as long as it lives. */
+bool
+upgrade_is_paired(const program *self)
+{
+    return upgrade_has_successor(self) ||
+           (self->predecessor && getppid() == self->predecessor);
 }
 
 /* What the successor was to have; failures are logged. */
@@ -103,7 +113,7 @@ take_back(program *self)
 void
 upgrade_start(program *self)
 {
-    if (is_running(self)) {
+    if (upgrade_has_successor(self)) {
         errorlog_printf(&self->errors, WSGI_LOG_WARNING,
                         "SIGUSR2: a successor (pid %ld) is running already; "
                         "stop one of the two first",
@@ -133,10 +143,13 @@ upgrade_start(program *self)
 void
 upgrade_check(program *self)
 {
-    if (!self->successor || is_running(self))
+    if (!self->successor || upgrade_has_successor(self))
         return;
     self->successor = 0;
+    if (!self->server)
+        return; /* it is stopping itself */
     take_back(self);
     errorlog_write(&self->errors, WSGI_LOG_WARNING,
                    "the successor has ended; this one serves on");
+    notify_ready(&self->manager);
 }

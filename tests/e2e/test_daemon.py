@@ -1,5 +1,6 @@
 """wsgid in the background, as another user, under a service manager."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -228,6 +229,14 @@ class Manager:
             if all(part in message for part in parts):
                 return message
 
+    def read_up(self):
+        """What was said up to now goes to `heard`."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.socket.recv(4096).decode())
+        self.socket.settimeout(TIMEOUT)
+
     def close(self):
         self.socket.close()
 
@@ -279,6 +288,44 @@ def test_watchdog_of_another_process_is_left_alone(serve, manager):
     server.stop()
     manager.wait("STOPPING=1")
     assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+# As systemd has it: the watchdog is for the process that it starts.
+WATCHED = ["/bin/sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"', WSGID]
+
+
+def upgrade(server, manager):
+    """The process id of the successor."""
+    assert manager.wait("READY=1") == f"READY=1\nMAINPID={server.pid}"
+    server.kill(signal.SIGUSR2)
+    successor = int(manager.wait("READY=1").split("MAINPID=")[1])
+    assert successor != server.pid
+    return successor
+
+
+def test_manager_is_told_of_an_upgrade(serve, manager):
+    server = serve(
+        "lifecycle:app", command=WATCHED,
+        env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "3000000"},
+    )  # fmt: skip
+    successor = upgrade(server, manager)
+    server.kill(signal.SIGTERM)
+    wait_for(lambda: is_gone(server.pid), "the old one to end")
+    manager.read_up()
+    assert "STOPPING=1" not in manager.heard
+    manager.wait("WATCHDOG=1")
+    os.kill(successor, signal.SIGTERM)
+    manager.wait("STOPPING=1")
+    assert server.wait() == 0
+
+
+def test_manager_is_told_of_an_upgrade_that_is_taken_back(serve, manager):
+    server = serve("lifecycle:app", env={"NOTIFY_SOCKET": manager.name})
+    os.kill(upgrade(server, manager), signal.SIGTERM)
+    assert manager.wait("READY=1") == f"READY=1\nMAINPID={server.pid}"
+    assert "STOPPING=1" not in manager.heard
+    assert server.stop() == 0
+    manager.wait("STOPPING=1")
 
 
 def test_a_service_manager_that_is_not_there_is_no_reason_to_fail(serve, tmp_path):

@@ -68,9 +68,12 @@ on_stop(int number)
 static void
 on_reopen(int number)
 {
-    logfile_reopen(&error_log->file);
+    bool done = logfile_reopen(&error_log->file);
+
     if (access_file)
-        logfile_reopen(access_file);
+        done = logfile_reopen(access_file) && done;
+    if (!done)
+        return; /* The log says which cannot, and why. */
     errorlog_write_safe(error_log, WSGI_LOG_INFO,
                         number == SIGHUP
                             ? "SIGHUP: log files reopened; to load new code, "

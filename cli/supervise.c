@@ -54,6 +54,12 @@ close_sockets(program *self)
 }
 
 static void
+reopen_logs(program *self)
+{
+    (void)logfile_reopen(&self->errors.file);
+}
+
+static void
 on_event(void *user, wsgi_supervisor_event event)
 {
     program *self = user;
@@ -65,11 +71,10 @@ on_event(void *user, wsgi_supervisor_event event)
     case WSGI_SUPERVISOR_RELOADING:
         if (!upgrade_has_successor(self))
             notify_reloading(&self->manager);
-        logfile_reopen(&self->errors.file);
+        reopen_logs(self);
         break;
     case WSGI_SUPERVISOR_REOPEN:
-        /* The access log is for workers to open. */
-        logfile_reopen(&self->errors.file);
+        reopen_logs(self);
         break;
     case WSGI_SUPERVISOR_RELOADED:
     case WSGI_SUPERVISOR_RELOAD_FAILED:

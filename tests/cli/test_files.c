@@ -91,7 +91,7 @@ Test(logfile, a_dash_is_the_standard_stream_and_stays_open)
 
     cr_assert(logfile_open(&log, "-", STDOUT_FILENO));
     cr_expect_eq(log.fd, STDOUT_FILENO);
-    logfile_reopen(&log);
+    cr_expect(logfile_reopen(&log));
     logfile_close(&log);
     cr_expect_eq(fstat(STDOUT_FILENO, &status), 0);
 }
@@ -115,7 +115,7 @@ Test(logfile, reopens_by_name_wherever_the_program_went)
     append(&log, "still old\n");
     cr_assert_eq(chdir("/"), 0);
     errno = ERANGE;
-    logfile_reopen(&log);
+    cr_expect(logfile_reopen(&log));
     cr_expect_eq(errno, ERANGE, "a handler must leave errno alone");
     cr_assert_eq(chdir(folder), 0);
     append(&log, "new\n");
@@ -133,10 +133,42 @@ Test(logfile, keeps_the_old_file_when_it_cannot_reopen)
     cr_assert_eq(mkdir("logs", 0700), 0);
     cr_assert(logfile_open(&log, "logs/log", STDOUT_FILENO));
     cr_assert_eq(rename("logs", "moved"), 0);
-    logfile_reopen(&log);
+    cr_expect_not(logfile_reopen(&log));
     append(&log, "here\n");
     cr_expect_str_eq(content_of("moved/log"), "here\n");
     logfile_close(&log);
+}
+
+/* With --daemon, stderr is nobody's. */
+Test(logfile, what_goes_wrong_is_in_the_error_log)
+{
+    errorlog errors = { .level = WSGI_LOG_INFO };
+    logfile log;
+
+    cr_assert_eq(mkdir("logs", 0700), 0);
+    cr_assert(logfile_open(&errors.file, "errors", STDERR_FILENO));
+    cr_assert(logfile_open(&log, "logs/log", STDOUT_FILENO));
+    errorlog_hear(&errors, &log);
+    cr_assert_eq(rename("logs", "moved"), 0);
+    cr_expect_not(logfile_reopen(&log));
+    const char *content = content_of("errors");
+    cr_expect(strstr(content, "[ERROR] cannot reopen /"), "%s", content);
+    cr_expect(strstr(content, "/logs/log: no such directory; the old file is "
+                              "kept\n"),
+              "%s", content);
+    logfile_close(&log);
+    logfile_close(&errors.file);
+}
+
+Test(logfile, an_error_log_that_is_full_does_not_hear_itself)
+{
+    errorlog errors = { .level = WSGI_LOG_INFO };
+
+    cr_assert(logfile_open(&errors.file, "/dev/full", STDERR_FILENO));
+    errorlog_hear(&errors, &errors.file);
+    errorlog_write(&errors, WSGI_LOG_INFO, "lost");
+    cr_expect(atomic_load(&errors.file.complained));
+    logfile_close(&errors.file);
 }
 
 Test(logfile, a_full_disk_is_said_once_and_stops_nobody)
@@ -183,7 +215,7 @@ Test(logfile, loses_and_mixes_nothing_while_it_is_reopened)
         char name[32];
         snprintf(name, sizeof(name), "log.%d", i);
         rename("log", name);
-        logfile_reopen(&log);
+        cr_expect(logfile_reopen(&log));
     }
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);

@@ -117,6 +117,20 @@ def test_daemon_that_is_killed_while_it_starts(folder):
     assert errors == "wsgid: the server was ended before it was ready\n"
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_log_that_cannot_be_reopened_is_in_the_error_log(folder, workers):
+    logs = folder / "logs"
+    logs.mkdir()
+    done = daemon(folder, "--workers", str(workers), "--access-logfile", logs / "access")
+    assert done.returncode == 0, done.stderr
+    logs.rename(folder / "moved")
+    os.kill(int((folder / "pid").read_text()), signal.SIGUSR1)
+    expected = f"[ERROR] cannot reopen {logs}/access: no such directory; the old file is kept"
+    wait_for(lambda: expected in (folder / "log").read_text(), "the message")
+    assert ask(folder / "socket").status == 200
+    assert "log files reopened" not in (folder / "log").read_text()
+
+
 def open_gate(path):
     try:
         return os.open(path, os.O_WRONLY | os.O_NONBLOCK)

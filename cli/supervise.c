@@ -53,10 +53,13 @@ close_sockets(program *self)
     self->server = NULL;
 }
 
+/* The access log is for workers to write, but a renamed file that somebody has
+ * open keeps its room on the disk. */
 static void
 reopen_logs(program *self)
 {
     (void)logfile_reopen(&self->errors.file);
+    (void)logfile_reopen(&self->access.file);
 }
 
 static void

@@ -131,6 +131,17 @@ def test_a_log_that_cannot_be_reopened_is_in_the_error_log(folder, workers):
     assert "log files reopened" not in (folder / "log").read_text()
 
 
+def test_nobody_keeps_a_renamed_log_open(folder):
+    done = daemon(folder, "--access-logfile", folder / "access")
+    assert done.returncode == 0, done.stderr
+    for name in ["log", "access"]:
+        (folder / name).rename(folder / f"{name}.1")
+        assert list(processes_with(folder / f"{name}.1"))
+    os.kill(int((folder / "pid").read_text()), signal.SIGUSR1)
+    for name in ["log.1", "access.1"]:
+        wait_for(lambda: not list(processes_with(folder / name)), f"{name} to be closed")
+
+
 def open_gate(path):
     try:
         return os.open(path, os.O_WRONLY | os.O_NONBLOCK)

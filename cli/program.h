@@ -58,6 +58,7 @@ typedef struct program {
     long predecessor; /* whose upgrade this one is; 0: nobody's */
     bool python;      /* was started, and is to be ended */
     bool served;      /* the start has been announced */
+    bool stopping;    /* the workers have been told */
 } program;
 
 /* Says why on stderr, and in the error log too where that is a file; once it has

@@ -42,15 +42,15 @@ tell_status(program *self)
     notify_status(&self->manager, line);
 }
 
-/* The workers have copies, which they close when they have emptied the
- * queue. */
+/* The workers have copies, which they close when they have emptied the queue,
+ * and with a drain delay accept for a while yet: the files stay as long. */
 static void
-close_sockets(program *self)
+stop(program *self)
 {
-    if (self->successor)
-        wsgi_server_leave_sockets(self->server);
-    wsgi_server_free(self->server);
-    self->server = NULL;
+    self->stopping = true;
+    if (!upgrade_is_paired(self))
+        notify_stopping(&self->manager);
+    wsgi_server_close_sockets(self->server);
 }
 
 /* The access log is for workers to write, but a renamed file that somebody has
@@ -85,9 +85,7 @@ on_event(void *user, wsgi_supervisor_event event)
             notify_ready(&self->manager);
         break;
     case WSGI_SUPERVISOR_STOPPING:
-        if (!upgrade_is_paired(self))
-            notify_stopping(&self->manager);
-        close_sockets(self);
+        stop(self);
         break;
     case WSGI_SUPERVISOR_UPGRADE:
         upgrade_start(self);
@@ -214,6 +212,8 @@ supervise(program *self)
         return code;
     int status =
         wsgi_supervisor_run(self->supervisor, serving_as_worker, self);
+    if (upgrade_is_paired(self))
+        wsgi_server_leave_sockets(self->server);
     if (status == WSGI_ERR_WORKER)
         return boot_failure(self);
     if (status < 0)

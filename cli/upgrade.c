@@ -146,8 +146,8 @@ upgrade_check(program *self)
     if (!self->successor || upgrade_has_successor(self))
         return;
     self->successor = 0;
-    if (!self->server)
-        return; /* it is stopping itself */
+    if (self->stopping)
+        return;
     take_back(self);
     errorlog_write(&self->errors, WSGI_LOG_WARNING,
                    "the successor has ended; this one serves on");

@@ -462,10 +462,13 @@ wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
 void
 wsgi__listener_close(wsgi__listener *listener, bool unlink_file)
 {
+    /* Once: its number may be another file's afterwards. */
+    if (unlink_file) {
+        wsgi__unix_file_remove(&listener->file);
+        wsgi__unix_file_forget(&listener->file);
+    }
     if (listener->io.fd < 0)
         return;
-    if (unlink_file)
-        wsgi__unix_file_remove(&listener->file);
     close(listener->io.fd);
     listener->io.fd = -1;
 }

@@ -283,6 +283,13 @@ wsgi_server_socket(const wsgi_server *server, size_t index)
 }
 
 void
+wsgi_server_close_sockets(wsgi_server *server)
+{
+    for (size_t i = 0; server && i < server->n_listeners; i++)
+        wsgi__listener_close(server->listeners[i], false);
+}
+
+void
 wsgi_server_leave_sockets(wsgi_server *server)
 {
     if (server)

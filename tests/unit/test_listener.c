@@ -391,6 +391,20 @@ Test(listener, leaves_a_file_it_did_not_make)
     unlink("s.sock");
 }
 
+Test(listener, removes_its_file_once_and_later_if_it_has_to)
+{
+    struct stat st;
+    wsgi__listener *l = must_open("unix:s.sock");
+
+    wsgi__listener_close(l, false);
+    cr_expect_eq(lstat("s.sock", &st), 0, "forked processes go on with it");
+    cr_expect_lt(connect_unix("s.sock"), 0);
+    wsgi__listener_close(l, true);
+    cr_expect_eq(lstat("s.sock", &st), -1, "they have ended");
+    cr_expect_null(l->file.path);
+    wsgi__listener_free(l, true);
+}
+
 Test(listener, replaces_a_stale_socket_only)
 {
     wsgi__listener *l = must_open("unix:s.sock");

@@ -22,6 +22,7 @@ announce(program *self)
 {
     program_greet(self);
     self->served = true;
+    upgrade_own_sockets(self);
     detach_ready(&self->terminal);
     notify_ready(&self->manager);
 }

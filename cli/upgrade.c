@@ -55,6 +55,22 @@ upgrade_take_sockets(program *self)
     return DONE;
 }
 
+/* The command line is that of the old one, which has made what it names but for
+ * what it was itself passed on. */
+void
+upgrade_own_sockets(program *self)
+{
+    const args_list *binds = &self->options.binds;
+
+    if (!self->predecessor)
+        return;
+    for (size_t i = 0; i < binds->n; i++)
+        if (strncmp(binds->items[i], "fd://", 5) != 0 &&
+            wsgi_server_own_socket(self->server, i) < 0)
+            errorlog_write(&self->errors, WSGI_LOG_WARNING,
+                           wsgi_server_error(self->server));
+}
+
 /* ---- The old one -------------------------------------------------------- */
 
 /* In the child: descriptors are inherited, and named. */

@@ -24,6 +24,10 @@ bool upgrade_is_paired(const program *self);
 /* Instead of binding: listens on what was inherited.  DONE or an exit code. */
 int upgrade_take_sockets(program *self);
 
+/* In the new one, once it serves: removes the files of Unix sockets at the end,
+ * as the old one would have. */
+void upgrade_own_sockets(program *self);
+
 /* Starts the new one; when that fails, it is said and all stays as it was. */
 void upgrade_start(program *self);
 

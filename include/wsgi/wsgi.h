@@ -148,6 +148,11 @@ WSGI_API void wsgi_server_close_sockets(wsgi_server *server);
  * this server closes. */
 WSGI_API void wsgi_server_leave_sockets(wsgi_server *server);
 
+/* The other end of it: this server removes the file of that Unix socket, which
+ * another process has made and left, as if it had made it.  WSGI_ERR_INVALID past
+ * the last. */
+WSGI_API int wsgi_server_own_socket(wsgi_server *server, size_t index);
+
 /* Numbers are part of the ABI: never reused or renumbered.  Durations are
  * milliseconds and sizes bytes; 0 means no limit unless said otherwise.  The
  * default is in [brackets]; wsgi_option_next() tells the same to programs. */

@@ -459,6 +459,16 @@ wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
     return WSGI_OK;
 }
 
+int
+wsgi__listener_own(wsgi__listener *listener)
+{
+    const char *path = listener->text + sizeof("unix:") - 1;
+
+    if (!listener->is_unix || *path == '@' || listener->file.path)
+        return WSGI_OK;
+    return wsgi__unix_file_remember(&listener->file, path);
+}
+
 void
 wsgi__listener_close(wsgi__listener *listener, bool unlink_file)
 {

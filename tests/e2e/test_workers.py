@@ -490,6 +490,24 @@ def test_upgrade(serve, tmp_path, load):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("stays", ["old", "new"])
+def test_upgrade_and_the_file_of_a_unix_socket(serve, tmp_path, stays):
+    path = tmp_path / "socket"
+    server = serve("workers:app", "--bind", f"unix:{path}")
+    server.kill(signal.SIGUSR2)
+    successor = int(server.wait_log(r"Serving [^\n]*\n(?:.*\n)*?.*Serving .*\(pid (\d+)\)")[1])
+    if stays == "new":
+        server.kill(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+    else:
+        os.kill(successor, signal.SIGTERM)
+        server.wait_log("the successor has ended; this one serves on")
+    assert server.ask(path="/pid").status == 200
+    os.kill(successor if stays == "new" else server.pid, signal.SIGTERM)
+    assert server.wait() == 0
+    assert not path.exists()
+
+
 def test_upgrade_that_fails(serve, tmp_path):
     """The program is gone, so the old one goes on."""
     path, program = tmp_path / "wsgid.pid", tmp_path / "wsgid"

@@ -629,6 +629,24 @@ Test(listener, adopts_what_can_listen)
     }
 }
 
+Test(listener, removes_what_it_took_over)
+{
+    struct stat st;
+    wsgi__listener *old = must_open("unix:s.sock"), *new = NULL;
+    wsgi__listener *tcp = must_open("127.0.0.1:0");
+
+    cr_assert_eq(wsgi__listener_adopt(dup(old->io.fd), &usual, &new, &error),
+                 WSGI_OK);
+    cr_expect_eq(wsgi__listener_own(new), WSGI_OK);
+    cr_expect_eq(wsgi__listener_own(tcp), WSGI_OK);
+    cr_expect_null(tcp->file.path);
+    wsgi__listener_free(tcp, true);
+    wsgi__listener_free(old, false);
+    cr_expect_eq(lstat("s.sock", &st), 0);
+    wsgi__listener_free(new, true);
+    cr_expect_eq(lstat("s.sock", &st), -1);
+}
+
 Test(listener, opens_descriptors_by_address)
 {
     char text[32];

@@ -125,7 +125,9 @@ run(program *self)
     int code = self->server ? do_it(self)
                             : program_fail(self, CANNOT_BOOT, "out of memory");
     finish(self);
-    detach_end(&self->terminal, code);
+    /* Stopped before it was ready is a failure for whoever waits for that. */
+    if (code != DONE || self->served)
+        detach_end(&self->terminal, code);
     return code;
 }
 

@@ -114,6 +114,7 @@ do_it(program *self)
 static int
 run(program *self)
 {
+    signals_unblock();
     self->errors.level = self->options.log_level;
     self->errors.file.fd = STDERR_FILENO;
     self->access.file.fd = -1;

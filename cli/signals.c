@@ -93,6 +93,15 @@ handle(int number, void (*handler)(int))
 }
 
 void
+signals_unblock(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void
 signals_watch_logs_of_worker(errorlog *errors, logfile *access)
 {
     error_log = errors;

@@ -18,6 +18,10 @@
 
 #include "errorlog.h"
 
+/* Lets all through: whoever started this process may have blocked some, which it
+ * inherits. */
+void signals_unblock(void);
+
 /* USR1, HUP and PIPE, from now on.  access is the access log's file or NULL;
  * both outlive the handlers. */
 void signals_watch_logs(errorlog *errors, logfile *access);

@@ -163,6 +163,28 @@ def processes_with(path):
             continue
 
 
+# ---- What is inherited ------------------------------------------------------
+
+
+BLOCKING = (
+    "import os, signal, sys\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])\n"
+    "os.execv(sys.argv[1], sys.argv[1:])\n"
+)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_blocked_signals(serve, tmp_path, workers):
+    server = serve(
+        "lifecycle:app", "--workers", workers, "--access-logfile", tmp_path / "access",
+        command=["/usr/bin/python3", "-c", BLOCKING, WSGID],
+    )  # fmt: skip
+    server.kill(signal.SIGUSR1)
+    server.wait_log("SIGUSR1: log files reopened")
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
+
+
 # ---- --user, --group, --umask, --name --------------------------------------
 
 

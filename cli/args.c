@@ -1,9 +1,12 @@
 #include "args.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "foreign.h"
 
 #include <wsgi/supervisor.h>
 
@@ -439,9 +442,14 @@ unknown(const char *name, text *error)
 {
     const char *other = meant(strncmp(name, "no-", 3) == 0 ? name + 3 : name);
 
+    const char *remedy = foreign_remedy(name);
+
     text_puts(error, "unknown option --");
     text_puts(error, name);
-    if (other) {
+    if (remedy) {
+        text_puts(error, "; ");
+        text_puts(error, remedy);
+    } else if (other) {
         text_puts(error, "; did you mean --");
         text_puts(error, other);
         text_puts(error, "?");
@@ -522,18 +530,47 @@ read_long(args *into, const char *word, words *rest, text *error)
     return take_next(into, &option, rest, error);
 }
 
+static bool
+unknown_letter(char letter, text *error)
+{
+    const char *remedy = foreign_remedy((char[]){ letter, '\0' });
+
+    text_puts(error, "unknown option -");
+    text_escape(error, &letter, 1);
+    text_puts(error, "; ");
+    text_puts(error, remedy ? remedy : "wsgid --help lists what there is");
+    return false;
+}
+
+/* "-version" is more likely one dash too few than "-v -e rsion". */
+static bool
+is_long_name(const char *letters, text *error)
+{
+    char name[64];
+    found option;
+    int len = snprintf(name, sizeof(name), "%.*s", (int)strcspn(letters, "="),
+                       letters);
+
+    if (len < 2 || (size_t)len >= sizeof(name) || !find(name, &option))
+        return false;
+    text_puts(error, "unknown option -");
+    text_puts(error, name);
+    text_puts(error, "; did you mean --");
+    text_puts(error, name);
+    text_puts(error, "?");
+    return true;
+}
+
 /* letters: what follows "-", as "b:8000", "b" or "v". */
 static bool
 read_short(args *into, const char *letters, words *rest, text *error)
 {
+    if (is_long_name(letters, error))
+        return false;
     for (; *letters; letters++) {
         found option = { .own = find_letter(*letters) };
-        if (!option.own) {
-            text_puts(error, "unknown option -");
-            text_escape(error, letters, 1);
-            text_puts(error, "; wsgid --help lists what there is");
-            return false;
-        }
+        if (!option.own)
+            return unknown_letter(*letters, error);
         option.info = &option.own->info;
         if (option.info->kind == WSGI_KIND_BOOL) {
             if (!apply(into, &option, "yes", error))

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-#define HELP_USAGE "Usage: wsgid [options] module:callable\n"
+#define HELP_USAGE                                                            \
+    "Usage: wsgid [options] module:callable\n"                                \
+    "       wsgid status --control-socket PATH\n"
 
 /* Lines of at most 79 columns. */
 void help_print(FILE *out);

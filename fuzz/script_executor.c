@@ -193,7 +193,6 @@ give_block(script_executor *sx, script_record *r)
     wsgi__chunk chunk = { .data = bytes,
                           .len = len,
                           .fd = -1,
-                          .gathered = r->answer.kind == 'g',
                           .pushed = r->answer.kind == 'p',
                           .release = return_loan,
                           .owner = l };

@@ -207,11 +207,17 @@ wsgi__accept_remaining(wsgi_server *server)
     int most = wsgi__worker_server_has_siblings(server) ? LAST_AMONG_SIBLINGS
                                                         : LAST_ACCEPTS;
 
+    bool ours = server->bound_by == getpid();
+
     watch_all(server, false); /* or more could wake this one in vain */
-    for (size_t i = 0; i < server->n_listeners; i++)
+    for (size_t i = 0; i < server->n_listeners; i++) {
         for (int n = 0; n < most; n++)
             if (!accept_one(server, server->listeners[i]))
                 break;
+        /* At once: whoever comes in between is reset. */
+        wsgi__listener_close(server->listeners[i], ours);
+    }
+    wsgi__accept_end(server);
 }
 
 void

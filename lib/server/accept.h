@@ -18,8 +18,8 @@ void wsgi__accept_regulate(wsgi_server *server);
 /* Looks for connections without having been woken, if it accepts. */
 void wsgi__accept_look(wsgi_server *server);
 
-/* Takes what the kernel has established already: those clients know nothing of
- * a stop.  With siblings only what may have woken this server and nobody
+/* Takes what the kernel has established already, as those clients know nothing
+ * of a stop, and ends accepting.  With siblings only what may have woken this server and nobody
  * else. */
 void wsgi__accept_remaining(wsgi_server *server);
 

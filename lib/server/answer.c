@@ -171,7 +171,6 @@ wsgi__answer_data(wsgi__exchange *x, wsgi__chunk *chunk,
         x->abandoned = true;
         return WSGI_OK;
     }
-    x->streams = x->streams || !chunk->gathered;
     return chunk->data ? answer_bytes(x, chunk, style, out)
                        : answer_file(x, chunk, out);
 }
@@ -246,14 +245,21 @@ wsgi__answer_page(wsgi__exchange *x, const wsgi__page *page,
     };
     wsgi__chunk chunk = { .data = page->body.ptr,
                           .len = page->body.len,
-                          .fd = -1,
-                          .gathered = true };
+                          .fd = -1 };
     int status = wsgi__answer_head(x, &res, style, out);
     if (status == WSGI_OK)
         status = wsgi__answer_data(x, &chunk, style, out);
     if (status == WSGI_OK)
         status = wsgi__answer_end(x, WSGI__END_OK, style, out);
     return status;
+}
+
+/* Behind the empty line of a page. */
+static size_t
+body_of(wsgi__span page)
+{
+    const char *head_end = memmem(page.ptr, page.len, "\r\n\r\n", 4);
+    return head_end ? (size_t)(page.ptr + page.len - head_end) - 4 : 0;
 }
 
 int
@@ -271,5 +277,6 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
                                       date, style->server, style->scratch);
     if (status < 0)
         return status;
+    x->body_bytes += body_of(wsgi__buf_span(style->scratch));
     return put_head(x, style, out);
 }

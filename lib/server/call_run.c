@@ -5,7 +5,7 @@
 #include "python/traceback.h"
 
 /* Steps of one job in a turn, before others are due. */
-#define STEPS_PER_TURN 16
+#define STEPS_PER_TURN 32
 
 #define LONGEST_TRACEBACK ((size_t)256 * 1024)
 
@@ -155,9 +155,9 @@ give_head(wsgi__run *r)
 }
 
 static void
-give_bytes(wsgi__run *r, PyObject *bytes, bool gathered, bool pushed)
+give_bytes(wsgi__run *r, PyObject *bytes, bool pushed)
 {
-    wsgi__chunk chunk = wsgi__chunk_of(bytes, gathered, pushed);
+    wsgi__chunk chunk = wsgi__chunk_of(bytes, pushed);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     Py_INCREF(bytes);
     r->job->events->data(r->job, &chunk);
@@ -198,7 +198,7 @@ write_late(wsgi__run *r, PyObject *bytes)
     if (!r->head_given)
         status = wsgi__outbox_head(r, wsgi__call_response(r->call));
     if (status == WSGI_OK)
-        status = wsgi__outbox_bytes(r, bytes, false, true);
+        status = wsgi__outbox_bytes(r, bytes, true);
     if (status < 0) {
         PyErr_NoMemory();
         return -1;
@@ -223,7 +223,7 @@ sink_write(wsgi__call_sink *sink, PyObject *bytes)
         return r->job->cancelled ? 0 : write_late(r, bytes);
     give_head(r);
     if (!r->job->cancelled)
-        give_bytes(r, bytes, false, true);
+        give_bytes(r, bytes, true);
     enter_app(r->ex, r, self);
     self->now = r;
     return 0;
@@ -317,7 +317,7 @@ give(wsgi__run *r, wsgi__runner *self, wsgi__step made,
     switch (made) {
     case WSGI__STEP_DATA:
         give_head(r);
-        give_bytes(r, chunk->bytes, wsgi__call_is_gathered(r->call), false);
+        give_bytes(r, chunk->bytes, false);
         Py_DECREF(chunk->bytes);
         return WSGI__ADVANCE_MORE;
     case WSGI__STEP_FILE:
@@ -430,8 +430,7 @@ report(wsgi__run *r, wsgi__runner *self, wsgi__step made,
     }
     status = report_head(r);
     if (status == WSGI_OK && made == WSGI__STEP_DATA)
-        status = wsgi__outbox_bytes(r, chunk->bytes,
-                                    wsgi__call_is_gathered(r->call), false);
+        status = wsgi__outbox_bytes(r, chunk->bytes, false);
     if (made == WSGI__STEP_DATA)
         Py_DECREF(chunk->bytes);
     if (status == WSGI_OK && made == WSGI__STEP_FILE)

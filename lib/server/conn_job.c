@@ -36,8 +36,11 @@ on_job_data(wsgi__job *job, wsgi__chunk *chunk)
         set->executor->ops->cancel(set->executor, job);
     else
         wsgi__conn_trace_chunk(conn, chunk);
+    /* PEP 3333, "Buffering and Streaming": a block may wait if another thread
+     * goes on with it while the application makes the next.  That thread is the
+     * one that takes the loop over.  A file has to be sent while it is open. */
     bool full = wsgi__outq_pending(&conn->out) >= set->style.high_water;
-    if (chunk->gathered && !full) {
+    if (chunk->data && !full) {
         wsgi__conn_mark_unflushed(conn);
         return;
     }
@@ -70,10 +73,7 @@ on_job_end(wsgi__job *job, wsgi__end how)
         return;
     if (ours)
         wsgi__conn_trace_page(conn, wsgi__buf_span(&set->scratch));
-    if (x->orphan) /* done may never come */
-        wsgi__conn_mark_unflushed(conn);
-    else if (x->streams) /* close() may take its time */
-        wsgi__conn_write_out(conn);
+    wsgi__conn_mark_unflushed(conn); /* done may be long in coming */
 }
 
 /* A pipelined request can be looked at before the output is with the kernel:

@@ -467,7 +467,7 @@ static void
 name_thread(const wsgi__runner *self)
 {
     char name[16];
-    snprintf(name, sizeof(name), "wsgi-%u", self->number);
+    snprintf(name, sizeof(name), "wsgi-%u", self->number + 1);
     pthread_setname_np(pthread_self(), name);
 }
 

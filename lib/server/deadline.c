@@ -191,7 +191,7 @@ describe(const wsgi__run *r, char line[LONGEST_LINE], const char *what)
              "%s %s after %llu.%llu s, %s (thread wsgi-%u)",
              wsgi__buf_str(&target), what, (unsigned long long)ms / 1000,
              (unsigned long long)ms % 1000 / 100, phase_of(r),
-             r->home ? r->home->number : 0);
+             r->home ? r->home->number + 1 : 0);
     wsgi__buf_free(&target);
 }
 

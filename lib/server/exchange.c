@@ -49,6 +49,5 @@ wsgi__exchange_reset(wsgi__exchange *x)
     x->code = 0;
     x->body_bytes = 0;
     x->began_us = 0;
-    x->began = x->submitted = x->complete = x->abandoned = x->streams =
-        x->orphan = false;
+    x->began = x->submitted = x->complete = x->abandoned = x->orphan = false;
 }

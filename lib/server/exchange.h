@@ -38,7 +38,6 @@ typedef struct wsgi__exchange {
     bool submitted; /* the executor has the job: until done */
     bool complete;  /* all of the answer is in the output queue */
     bool abandoned; /* the rest of what the application yields is dropped */
-    bool streams;   /* its blocks are handed to the kernel one by one */
     bool orphan;    /* answered, and the job not done: its thread is stuck */
 } wsgi__exchange;
 

@@ -40,10 +40,6 @@ typedef struct wsgi__chunk {
     int fd; /* open until the job is done */
     off_t at;
     int64_t file_len;
-    /* More follows at once, so that writing may wait for it; otherwise these
-     * bytes go to the kernel before the application goes on (PEP 3333,
-     * "Buffering and Streaming"). */
-    bool gathered;
     /* From write(): comes whether or not the job is paused. */
     bool pushed;
     /* To keep `data` beyond the event, without a copy: taken is set and

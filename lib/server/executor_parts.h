@@ -326,8 +326,7 @@ void wsgi__run_abandon(wsgi__run *r);
 
 /* By the thread that is in the call; WSGI_ERR_NOMEM.  GIL held. */
 int wsgi__outbox_head(wsgi__run *r, const wsgi__response *res);
-int wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool gathered,
-                       bool pushed);
+int wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool pushed);
 int wsgi__outbox_file(wsgi__run *r, const wsgi__call_chunk *file);
 void wsgi__outbox_end(wsgi__run *r, wsgi__end how);
 
@@ -344,12 +343,11 @@ void wsgi__outbox_await_room(wsgi__run *r);
 
 /* bytes outlives it. */
 static inline wsgi__chunk
-wsgi__chunk_of(PyObject *bytes, bool gathered, bool pushed)
+wsgi__chunk_of(PyObject *bytes, bool pushed)
 {
     return (wsgi__chunk){ .data = PyBytes_AS_STRING(bytes),
                           .len = (size_t)PyBytes_GET_SIZE(bytes),
                           .fd = -1,
-                          .gathered = gathered,
                           .pushed = pushed };
 }
 

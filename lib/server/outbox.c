@@ -190,9 +190,9 @@ wsgi__outbox_head(wsgi__run *r, const wsgi__response *res)
 }
 
 int
-wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool gathered, bool pushed)
+wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool pushed)
 {
-    wsgi__chunk chunk = wsgi__chunk_of(bytes, gathered, pushed);
+    wsgi__chunk chunk = wsgi__chunk_of(bytes, pushed);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     wsgi__record *record = new_record(DATA, chunk.release ? 0 : chunk.len);
     if (!record) {

@@ -35,7 +35,6 @@ begin_drain(wsgi_server *server)
     server->conns.gentle = wsgi__worker_server_has_siblings(server);
     wsgi__conns_drain(&server->conns);
     wsgi__accept_remaining(server);
-    wsgi__accept_end(server);
     if (grace > 0)
         wsgi__loop_arm(server->loop, &server->drain_end, (unsigned)grace);
 }

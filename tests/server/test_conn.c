@@ -18,6 +18,7 @@ typedef struct world {
     wsgi__listener listener;
     int client;
     int accesses, last_status;
+    uint64_t last_bytes;
     int64_t last_type; /* length of the answer's Content-Type, -1: none */
 } world;
 
@@ -35,6 +36,7 @@ on_access(void *user, const wsgi_access *access)
     world *w = user;
     w->accesses++;
     w->last_status = access->status;
+    w->last_bytes = access->body_bytes;
     w->last_type = wsgi_access_header(access, WSGI_HEADER_RESPONSE,
                                       "content-type", NULL, 0);
 }
@@ -535,6 +537,28 @@ Test(conn, failures_of_the_application)
     }
 }
 
+/* Another thread would flush while the application makes the next one. */
+Test(conn, blocks_of_a_turn_leave_together)
+{
+    world w;
+    char block[256];
+    setup(&w);
+    w.fx.answer.gathered = false;
+    w.fx.answer.repeat = 2;
+    say(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    cr_assert_eq(wsgi__loop_run_once(w.loop, 10), WSGI_OK);
+    w.fx.base.ops->run(&w.fx.base);
+    cr_expect_eq(w.fx.done, 1);
+    cr_expect_lt(read(w.client, block, sizeof(block)), 0, "not one by one");
+    wsgi__conns_flush(&w.set);
+    ssize_t n = read(w.client, block, sizeof(block) - 1);
+    cr_assert_gt(n, 0);
+    block[n] = '\0';
+    cr_expect_eq(occurrences(block, "\r\n5\r\nhello"), 3, "%s", block);
+    cr_expect(strstr(block, "\r\n0\r\n\r\n"), "%s", block);
+    teardown(&w);
+}
+
 /* ---- Calls that do not end ---------------------------------------------- */
 
 static const char ask_once[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -551,6 +575,8 @@ Test(conn, a_timeout_is_answered_without_the_call)
     cr_expect(strstr(got, "\r\nConnection: close\r\n"), "%s", got);
     cr_expect(closed);
     cr_expect_eq(w.last_status, 504);
+    cr_expect_eq(w.last_bytes, strlen(strstr(got, "\r\n\r\n") + 4),
+                 "a page of the server's own is a body too");
     cr_expect_eq(w.accesses, 1);
     free(got);
     close(w.client);

@@ -99,7 +99,6 @@ give_block(fake_executor *fx, fake_run *r, const fake_answer *a, size_t n)
         .data = block,
         .len = strlen(block),
         .fd = -1,
-        .gathered = a->gathered,
         .pushed = a->pushed,
         .release = return_loan,
         .owner = fx,

@@ -6,6 +6,8 @@
 #ifndef WSGID_PROGRAM_H
 #define WSGID_PROGRAM_H
 
+#include <stdatomic.h>
+
 #include <wsgi/supervisor.h>
 #include <wsgi/wsgi.h>
 
@@ -54,6 +56,9 @@ typedef struct program {
     identity who;
     notify manager;
     reloading reload;
+    /* Some process has said why it failed; shared with the workers.  NULL until
+     * there can be one. */
+    atomic_bool *explained;
     long successor;   /* the process of an upgrade; 0: none */
     long predecessor; /* whose upgrade this one is; 0: nobody's */
     bool python;      /* was started, and is to be ended */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "boot.h"
 #include "interp.h"
@@ -181,14 +182,28 @@ configure(program *self)
     return DONE;
 }
 
-/* A worker that could not start has said why, once for all. */
+static int
+share_explained(program *self)
+{
+    void *memory = mmap(NULL, sizeof(*self->explained), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return program_fail(self, CANNOT_BOOT, "out of memory");
+    self->explained = memory;
+    return DONE;
+}
+
+/* A worker that could not start has said why, once for all; the application may
+ * have ended it with the same code. */
 static int
 boot_failure(program *self)
 {
     int status = wsgi_supervisor_boot_status(self->supervisor);
 
-    if (status == WRONG_USAGE || status == CANNOT_BOOT ||
-        status == CANNOT_IMPORT)
+    if (atomic_load(self->explained) &&
+        (status == WRONG_USAGE || status == CANNOT_BOOT ||
+         status == CANNOT_IMPORT))
         return status;
     return program_fail(self, CANNOT_BOOT,
                         wsgi_supervisor_error(self->supervisor));
@@ -200,7 +215,9 @@ supervise(program *self)
     self->supervisor = wsgi_supervisor_new();
     if (!self->supervisor)
         return program_fail(self, CANNOT_BOOT, "out of memory");
-    int code = configure(self);
+    int code = share_explained(self);
+    if (code == DONE)
+        code = configure(self);
     if (code == DONE)
         code = boot_bind_monitors(self);
     if (code == DONE)

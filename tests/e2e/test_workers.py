@@ -465,6 +465,14 @@ def test_preload(serve, tmp_path):
     assert sorted(workers_of(server, 2)) == sorted(pids)
 
 
+@pytest.mark.parametrize("code", [2, 7])
+def test_an_import_that_ends_the_process(tmp_path, code):
+    (tmp_path / "leaves.py").write_text(f"import os\nos._exit({code})\n")
+    done = run_wsgid("--bind", "127.0.0.1:0", "--pythonpath", tmp_path, "leaves:app")
+    assert done.returncode == 3
+    assert f"ended with exit code {code}" in done.stderr
+
+
 # ---- Upgrading --------------------------------------------------------------
 
 

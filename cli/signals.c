@@ -82,6 +82,15 @@ on_reopen(int number)
 }
 
 static void
+on_upgrade(int number)
+{
+    (void)number;
+    errorlog_write_safe(error_log, WSGI_LOG_WARNING,
+                        "SIGUSR2: there is no supervisor that serves, and so "
+                        "nothing to upgrade; to load new code, restart wsgid");
+}
+
+static void
 handle(int number, void (*handler)(int))
 {
     struct sigaction action = { .sa_handler = handler,
@@ -115,6 +124,7 @@ signals_watch_logs(errorlog *errors, logfile *access)
 {
     signals_watch_logs_of_worker(errors, access);
     handle(SIGHUP, on_reopen);
+    handle(SIGUSR2, on_upgrade);
 }
 
 void
@@ -139,6 +149,7 @@ signals_forget_logs(void)
 {
     handle(SIGUSR1, SIG_IGN);
     handle(SIGHUP, SIG_IGN);
+    handle(SIGUSR2, SIG_IGN);
 }
 
 const char *

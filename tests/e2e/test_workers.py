@@ -465,6 +465,13 @@ def test_preload(serve, tmp_path):
     assert sorted(workers_of(server, 2)) == sorted(pids)
 
 
+def test_nothing_to_upgrade_without_a_supervisor(serve):
+    server = serve("workers:app", "--workers", "0")
+    server.kill(signal.SIGUSR2)
+    server.wait_log("SIGUSR2: there is no supervisor that serves")
+    assert server.ask(path="/pid").status == 200
+
+
 @pytest.mark.parametrize("code", [2, 7])
 def test_an_import_that_ends_the_process(tmp_path, code):
     (tmp_path / "leaves.py").write_text(f"import os\nos._exit({code})\n")

@@ -58,6 +58,23 @@ take_env(args *into, const args_option *option, const char *value, text *error)
     return false;
 }
 
+/* The path of a Unix socket, also as --bind has it.  A name without a file has no
+ * permissions: everybody on the machine could read what is asked for. */
+static bool
+take_control(args *into, const args_option *option, const char *value,
+             text *error)
+{
+    const char *path = strncmp(value, "unix:", 5) == 0 ? value + 5 : value;
+
+    if (*path && *path != '@')
+        return take_string(into, option, path, error);
+    text_puts(error, "--control-socket is the path of a file, which only its "
+                     "owner may use, not \"");
+    text_puts(error, value);
+    text_puts(error, "\"");
+    return false;
+}
+
 static bool
 take_level(args *into, const args_option *option, const char *value,
            text *error)
@@ -329,7 +346,7 @@ static const args_option own[] = {
     { STRING("control-socket", "", "operations", "PATH", "",
              "Unix socket for wsgid status, which shows what each thread is "
              "doing"),
-      INTO(take_string, control_socket) },
+      INTO(take_control, control_socket) },
     { SWITCH("check-app", "operations",
              "Import the application, say what was found, and exit"),
       .take = take_check_app },

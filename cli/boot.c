@@ -157,6 +157,8 @@ boot_open_logs(program *self)
         return program_fail_errno(self, "--error-logfile", errors);
     if (access && !logfile_open(&self->access.file, access, STDOUT_FILENO))
         return program_fail_errno(self, "--access-logfile", access);
+    errorlog_hear(&self->errors, &self->errors.file);
+    errorlog_hear(&self->errors, &self->access.file);
     if (options->action == ARGS_SERVE)
         signals_watch_logs(&self->errors, access ? &self->access.file : NULL);
     wsgi_server_set_log(self->server, self->errors.level, errorlog_write,

@@ -57,6 +57,22 @@ errorlog_write(void *user, wsgi_log_level level, const char *entry)
     errorlog_write_safe(user, level, entry);
 }
 
+static void
+hear(void *user, const char *sentence)
+{
+    errorlog *log = user;
+
+    if (log->file.path)
+        errorlog_write_safe(log, WSGI_LOG_ERROR, sentence);
+}
+
+void
+errorlog_hear(errorlog *log, logfile *file)
+{
+    file->hear = hear;
+    file->user = log;
+}
+
 void
 errorlog_printf(errorlog *log, wsgi_log_level level, const char *format, ...)
 {

@@ -21,6 +21,10 @@ void errorlog_write(void *user, wsgi_log_level level, const char *entry);
 void errorlog_write_safe(errorlog *log, wsgi_log_level level,
                          const char *entry);
 
+/* Trouble with that file, which may be its own, is an entry too where the log is
+ * a file: stderr has it anyway. */
+void errorlog_hear(errorlog *log, logfile *file);
+
 void errorlog_printf(errorlog *log, wsgi_log_level level, const char *format,
                      ...) __attribute__((format(printf, 3, 4)));
 

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool
@@ -176,5 +177,11 @@ identity_give(const identity *who, const char *path)
 bool
 identity_give_open(const identity *who, int fd)
 {
-    return !who->wanted || fchown(fd, who->uid, who->gid) == 0;
+    struct stat status;
+
+    if (!who->wanted)
+        return true;
+    if (fstat(fd, &status) < 0)
+        return false;
+    return !S_ISREG(status.st_mode) || fchown(fd, who->uid, who->gid) == 0;
 }

@@ -32,6 +32,8 @@ bool identity_take(const identity *who, text *error);
 
 /* Gives it a file; false with errno. */
 bool identity_give(const identity *who, const char *path);
+
+/* The same if it is a regular one: a device or a terminal stays whose it is. */
 bool identity_give_open(const identity *who, int fd);
 
 #endif

@@ -82,6 +82,19 @@ put_reason(text *out, int error)
     }
 }
 
+static void
+say(const char *sentence, size_t len)
+{
+    struct iovec parts[] = {
+        { (char[]){ "wsgid: " }, sizeof("wsgid: ") - 1 },
+        { (char *)(uintptr_t)sentence, len },
+        { (char[]){ '\n' }, 1 },
+    };
+
+    if (writev(STDERR_FILENO, parts, 3) < 0)
+        return; /* There is nobody left to tell. */
+}
+
 /* Once until the next reopening: a full disk would fill stderr as well. */
 static void
 complain(logfile *log, const char *what, const char *result)
@@ -93,7 +106,6 @@ complain(logfile *log, const char *what, const char *result)
     if (atomic_exchange(&log->complained, true))
         return;
     text_init(&line, memory, sizeof(memory));
-    text_puts(&line, "wsgid: ");
     text_puts(&line, what);
     if (log->path)
         text_puts(&line, log->path);
@@ -102,24 +114,27 @@ complain(logfile *log, const char *what, const char *result)
     text_puts(&line, ": ");
     put_reason(&line, error);
     text_puts(&line, result);
-    if (write(STDERR_FILENO, line.at, line.len) < 0)
-        return; /* There is nobody left to tell. */
+    say(line.at, line.len);
+    if (log->hear)
+        log->hear(log->user, line.at);
 }
 
-void
+bool
 logfile_reopen(logfile *log)
 {
     int saved = errno;
 
     if (!log->path)
-        return;
+        return true;
     atomic_store(&log->complained, false);
     int fd = open_append(log->path);
-    if (fd < 0 || dup3(fd, log->fd, O_CLOEXEC) < 0)
-        complain(log, "cannot reopen ", "; the old file is kept\n");
+    bool done = fd >= 0 && dup3(fd, log->fd, O_CLOEXEC) >= 0;
+    if (!done)
+        complain(log, "cannot reopen ", "; the old file is kept");
     if (fd >= 0)
         close(fd);
     errno = saved;
+    return done;
 }
 
 /* Drops the first `done` bytes; true while something is left. */
@@ -147,7 +162,7 @@ logfile_write(logfile *log, struct iovec *parts, int n)
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0) {
-            complain(log, "cannot write to ", "; log entries are lost\n");
+            complain(log, "cannot write to ", "; log entries are lost");
             break;
         }
         /* Short only on a pipe or a disk that is just full. */

@@ -114,6 +114,7 @@ do_it(program *self)
 static int
 run(program *self)
 {
+    signals_unblock();
     self->errors.level = self->options.log_level;
     self->errors.file.fd = STDERR_FILENO;
     self->access.file.fd = -1;
@@ -125,7 +126,9 @@ run(program *self)
     int code = self->server ? do_it(self)
                             : program_fail(self, CANNOT_BOOT, "out of memory");
     finish(self);
-    detach_end(&self->terminal, code);
+    /* Stopped before it was ready is a failure for whoever waits for that. */
+    if (code != DONE || self->served)
+        detach_end(&self->terminal, code);
     return code;
 }
 

@@ -139,6 +139,19 @@ notify_alive(const notify *self)
         say_words(self, "WATCHDOG=1");
 }
 
+bool
+notify_hand_over(const notify *self)
+{
+    char memory[32];
+    text number;
+
+    if (self->watchdog_us == 0 || !getenv("WATCHDOG_PID"))
+        return true;
+    text_init(&number, memory, sizeof(memory));
+    text_number(&number, (uint64_t)getpid(), 1);
+    return setenv("WATCHDOG_PID", number.at, 1) == 0;
+}
+
 void
 notify_forget(void)
 {

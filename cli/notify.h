@@ -36,6 +36,10 @@ void notify_status(const notify *self, const char *line);
 /* A sign of life, to be given more often than half of watchdog_us. */
 void notify_alive(const notify *self);
 
+/* In a child that is to be the main process: it is the one to give signs of
+ * life.  false when out of memory. */
+bool notify_hand_over(const notify *self);
+
 /* Takes the variables out of the environment: what the application starts is no
  * service. */
 void notify_forget(void);

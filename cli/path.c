@@ -23,6 +23,13 @@ path_absolute(const char *path)
     return joined;
 }
 
+char *
+path_resolved(const char *path)
+{
+    char *resolved = realpath(path, NULL);
+    return resolved ? resolved : path_absolute(path);
+}
+
 const char *
 path_remedy(int error)
 {

@@ -7,6 +7,9 @@
  * there is no current directory, with errno. */
 char *path_absolute(const char *path);
 
+/* The same with symbolic links followed, where the file is there. */
+char *path_resolved(const char *path);
+
 /* What to do about an errno of a file, as the end of a message that begins with
  * "; "; "" when there is nothing to advise. */
 const char *path_remedy(int error);

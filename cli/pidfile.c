@@ -54,11 +54,23 @@ put_option(text *error, const char *path)
     text_puts(error, "\": ");
 }
 
+/* A device or a pipe must not give way to a file, nor a link to nothing. */
+static bool
+is_special(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 static bool
 may_replace(const char *path, text *error)
 {
+    if (is_special(path)) {
+        put_option(error, path);
+        text_puts(error, "this is not a regular file; name another");
+        return false;
+    }
     long number = read_number(path);
-
     if (number == NO_NUMBER) {
         put_option(error, path);
         text_puts(error, "this file is not a pid file; remove it or name "
@@ -111,7 +123,7 @@ replace(const char *path)
 bool
 pidfile_take(pidfile *file, const char *path, text *error)
 {
-    char *absolute = path_absolute(path);
+    char *absolute = path_resolved(path);
 
     if (absolute && !may_replace(absolute, error)) {
         free(absolute);

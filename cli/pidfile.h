@@ -2,7 +2,8 @@
  * The file with the number of the serving process.
  *
  * It is written whole or not at all.  A file of a process that lives is left
- * alone, and so is a file that holds no number: it is somebody's data.
+ * alone, and so is a file that holds no number: it is somebody's data.  What is
+ * no regular file is refused; of a symbolic link it is the file it leads to.
  */
 #ifndef WSGID_PIDFILE_H
 #define WSGID_PIDFILE_H

@@ -17,6 +17,8 @@ program_fail(program *self, int code, const char *why)
         fprintf(stderr, "wsgid: %s\n", why);
     if (self->served || self->errors.file.path)
         errorlog_write(&self->errors, WSGI_LOG_ERROR, why);
+    if (self->explained)
+        atomic_store(self->explained, true);
     return code;
 }
 

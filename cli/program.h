@@ -6,6 +6,8 @@
 #ifndef WSGID_PROGRAM_H
 #define WSGID_PROGRAM_H
 
+#include <stdatomic.h>
+
 #include <wsgi/supervisor.h>
 #include <wsgi/wsgi.h>
 
@@ -54,9 +56,14 @@ typedef struct program {
     identity who;
     notify manager;
     reloading reload;
-    long successor; /* the process of an upgrade; 0: none */
-    bool python;    /* was started, and is to be ended */
-    bool served;    /* the start has been announced */
+    /* Some process has said why it failed; shared with the workers.  NULL until
+     * there can be one. */
+    atomic_bool *explained;
+    long successor;   /* the process of an upgrade; 0: none */
+    long predecessor; /* whose upgrade this one is; 0: nobody's */
+    bool python;      /* was started, and is to be ended */
+    bool served;      /* the start has been announced */
+    bool stopping;    /* the workers have been told */
 } program;
 
 /* Says why on stderr, and in the error log too where that is a file; once it has

@@ -81,7 +81,7 @@ take_logs(program *self)
     bool access = self->options.access_logfile != NULL;
 
     if (access)
-        logfile_reopen(&self->access.file);
+        (void)logfile_reopen(&self->access.file);
     signals_watch_logs_of_worker(&self->errors,
                                  access ? &self->access.file : NULL);
 }

@@ -68,14 +68,26 @@ on_stop(int number)
 static void
 on_reopen(int number)
 {
-    logfile_reopen(&error_log->file);
+    bool done = logfile_reopen(&error_log->file);
+
     if (access_file)
-        logfile_reopen(access_file);
+        done = logfile_reopen(access_file) && done;
+    if (!done)
+        return; /* The log says which cannot, and why. */
     errorlog_write_safe(error_log, WSGI_LOG_INFO,
                         number == SIGHUP
                             ? "SIGHUP: log files reopened; to load new code, "
                               "restart wsgid"
                             : "SIGUSR1: log files reopened");
+}
+
+static void
+on_upgrade(int number)
+{
+    (void)number;
+    errorlog_write_safe(error_log, WSGI_LOG_WARNING,
+                        "SIGUSR2: there is no supervisor that serves, and so "
+                        "nothing to upgrade; to load new code, restart wsgid");
 }
 
 static void
@@ -87,6 +99,15 @@ handle(int number, void (*handler)(int))
     /* One handler at a time, so that their lines and stages stay in order. */
     sigfillset(&action.sa_mask);
     sigaction(number, &action, NULL);
+}
+
+void
+signals_unblock(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 void
@@ -103,6 +124,7 @@ signals_watch_logs(errorlog *errors, logfile *access)
 {
     signals_watch_logs_of_worker(errors, access);
     handle(SIGHUP, on_reopen);
+    handle(SIGUSR2, on_upgrade);
 }
 
 void
@@ -127,6 +149,7 @@ signals_forget_logs(void)
 {
     handle(SIGUSR1, SIG_IGN);
     handle(SIGHUP, SIG_IGN);
+    handle(SIGUSR2, SIG_IGN);
 }
 
 const char *

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "boot.h"
 #include "interp.h"
@@ -23,6 +24,7 @@ announce(program *self)
 {
     program_greet(self);
     self->served = true;
+    upgrade_own_sockets(self);
     detach_ready(&self->terminal);
     notify_ready(&self->manager);
 }
@@ -43,15 +45,24 @@ tell_status(program *self)
     notify_status(&self->manager, line);
 }
 
-/* The workers have copies, which they close when they have emptied the
- * queue. */
+/* The workers have copies, which they close when they have emptied the queue,
+ * and with a drain delay accept for a while yet: the files stay as long. */
 static void
-close_sockets(program *self)
+stop(program *self)
 {
-    if (self->successor)
-        wsgi_server_leave_sockets(self->server);
-    wsgi_server_free(self->server);
-    self->server = NULL;
+    self->stopping = true;
+    if (!upgrade_is_paired(self))
+        notify_stopping(&self->manager);
+    wsgi_server_close_sockets(self->server);
+}
+
+/* The access log is for workers to write, but a renamed file that somebody has
+ * open keeps its room on the disk. */
+static void
+reopen_logs(program *self)
+{
+    (void)logfile_reopen(&self->errors.file);
+    (void)logfile_reopen(&self->access.file);
 }
 
 static void
@@ -64,20 +75,20 @@ on_event(void *user, wsgi_supervisor_event event)
         announce(self);
         break;
     case WSGI_SUPERVISOR_RELOADING:
-        notify_reloading(&self->manager);
-        logfile_reopen(&self->errors.file);
+        if (!upgrade_has_successor(self))
+            notify_reloading(&self->manager);
+        reopen_logs(self);
         break;
     case WSGI_SUPERVISOR_REOPEN:
-        /* The access log is for workers to open. */
-        logfile_reopen(&self->errors.file);
+        reopen_logs(self);
         break;
     case WSGI_SUPERVISOR_RELOADED:
     case WSGI_SUPERVISOR_RELOAD_FAILED:
-        notify_ready(&self->manager);
+        if (!upgrade_has_successor(self))
+            notify_ready(&self->manager);
         break;
     case WSGI_SUPERVISOR_STOPPING:
-        notify_stopping(&self->manager);
-        close_sockets(self);
+        stop(self);
         break;
     case WSGI_SUPERVISOR_UPGRADE:
         upgrade_start(self);
@@ -89,12 +100,14 @@ on_event(void *user, wsgi_supervisor_event event)
         interp_after_fork(false);
         break;
     case WSGI_SUPERVISOR_TICK:
+        /* Also with a successor, which may still be importing. */
         notify_alive(&self->manager);
         upgrade_check(self);
         break;
     case WSGI_SUPERVISOR_CHANGED:
-        tell_status(self);
         upgrade_check(self);
+        if (!upgrade_has_successor(self))
+            tell_status(self);
         break;
     }
 }
@@ -178,14 +191,28 @@ configure(program *self)
     return DONE;
 }
 
-/* A worker that could not start has said why, once for all. */
+static int
+share_explained(program *self)
+{
+    void *memory = mmap(NULL, sizeof(*self->explained), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return program_fail(self, CANNOT_BOOT, "out of memory");
+    self->explained = memory;
+    return DONE;
+}
+
+/* A worker that could not start has said why, once for all; the application may
+ * have ended it with the same code. */
 static int
 boot_failure(program *self)
 {
     int status = wsgi_supervisor_boot_status(self->supervisor);
 
-    if (status == WRONG_USAGE || status == CANNOT_BOOT ||
-        status == CANNOT_IMPORT)
+    if (atomic_load(self->explained) &&
+        (status == WRONG_USAGE || status == CANNOT_BOOT ||
+         status == CANNOT_IMPORT))
         return status;
     return program_fail(self, CANNOT_BOOT,
                         wsgi_supervisor_error(self->supervisor));
@@ -197,7 +224,9 @@ supervise(program *self)
     self->supervisor = wsgi_supervisor_new();
     if (!self->supervisor)
         return program_fail(self, CANNOT_BOOT, "out of memory");
-    int code = configure(self);
+    int code = share_explained(self);
+    if (code == DONE)
+        code = configure(self);
     if (code == DONE)
         code = boot_bind_monitors(self);
     if (code == DONE)
@@ -213,6 +242,8 @@ supervise(program *self)
     /* Of what --preload has imported the workers have made use.  Here a thread
      * of it that does not end would be waited for. */
     self->python = false;
+    if (upgrade_is_paired(self))
+        wsgi_server_leave_sockets(self->server);
     if (status == WSGI_ERR_WORKER)
         return boot_failure(self);
     if (status < 0)

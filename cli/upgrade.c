@@ -49,9 +49,26 @@ upgrade_take_sockets(program *self)
             return refuse(self, wsgi_server_error(self->server));
         at = *end ? end + 1 : end;
     }
+    self->predecessor = getppid();
     /* Not for programs that the application starts. */
     unsetenv(VARIABLE);
     return DONE;
+}
+
+/* The command line is that of the old one, which has made what it names but for
+ * what it was itself passed on. */
+void
+upgrade_own_sockets(program *self)
+{
+    const args_list *binds = &self->options.binds;
+
+    if (!self->predecessor)
+        return;
+    for (size_t i = 0; i < binds->n; i++)
+        if (strncmp(binds->items[i], "fd://", 5) != 0 &&
+            wsgi_server_own_socket(self->server, i) < 0)
+            errorlog_write(&self->errors, WSGI_LOG_WARNING,
+                           wsgi_server_error(self->server));
 }
 
 /* ---- The old one -------------------------------------------------------- */
@@ -78,7 +95,8 @@ hand_over(program *self)
 static _Noreturn void
 become_successor(program *self)
 {
-    if (hand_over(self) && (!self->folder || chdir(self->folder) == 0))
+    if (hand_over(self) && notify_hand_over(&self->manager) &&
+        (!self->folder || chdir(self->folder) == 0))
         execvp(self->argv[0], self->argv);
     errorlog_printf(&self->errors, WSGI_LOG_ERROR,
                     "SIGUSR2: cannot start %s: %s", self->argv[0],
@@ -86,10 +104,18 @@ become_successor(program *self)
     _exit(NO_EXEC);
 }
 
-static bool
-is_running(const program *self)
+bool
+upgrade_has_successor(const program *self)
 {
     return self->successor && kill((pid_t)self->successor, 0) == 0;
+}
+
+/* The older one is the parent for as long as it lives. */
+bool
+upgrade_is_paired(const program *self)
+{
+    return upgrade_has_successor(self) ||
+           (self->predecessor && getppid() == self->predecessor);
 }
 
 /* What the successor was to have; failures are logged. */
@@ -103,7 +129,7 @@ take_back(program *self)
 void
 upgrade_start(program *self)
 {
-    if (is_running(self)) {
+    if (upgrade_has_successor(self)) {
         errorlog_printf(&self->errors, WSGI_LOG_WARNING,
                         "SIGUSR2: a successor (pid %ld) is running already; "
                         "stop one of the two first",
@@ -133,10 +159,13 @@ upgrade_start(program *self)
 void
 upgrade_check(program *self)
 {
-    if (!self->successor || is_running(self))
+    if (!self->successor || upgrade_has_successor(self))
         return;
     self->successor = 0;
+    if (self->stopping)
+        return;
     take_back(self);
     errorlog_write(&self->errors, WSGI_LOG_WARNING,
                    "the successor has ended; this one serves on");
+    notify_ready(&self->manager);
 }

@@ -14,8 +14,19 @@
 /* Whether this process is the new one. */
 bool upgrade_is_successor(void);
 
+/* Whether there is a newer one, which speaks for the service now. */
+bool upgrade_has_successor(const program *self);
+
+/* Whether the other one runs too, older or newer: the service goes on when this
+ * process ends. */
+bool upgrade_is_paired(const program *self);
+
 /* Instead of binding: listens on what was inherited.  DONE or an exit code. */
 int upgrade_take_sockets(program *self);
+
+/* In the new one, once it serves: removes the files of Unix sockets at the end,
+ * as the old one would have. */
+void upgrade_own_sockets(program *self);
 
 /* Starts the new one; when that fails, it is said and all stays as it was. */
 void upgrade_start(program *self);

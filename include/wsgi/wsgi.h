@@ -140,9 +140,18 @@ WSGI_API const char *wsgi_server_address(const wsgi_server *server,
  * the last. */
 WSGI_API int wsgi_server_socket(const wsgi_server *server, size_t index);
 
+/* Stops listening here, where processes that were forked go on.  The files of
+ * Unix sockets stay until wsgi_server_free().  Not once it has been started. */
+WSGI_API void wsgi_server_close_sockets(wsgi_server *server);
+
 /* Another process goes on with the sockets: the files of Unix sockets stay when
  * this server closes. */
 WSGI_API void wsgi_server_leave_sockets(wsgi_server *server);
+
+/* The other end of it: this server removes the file of that Unix socket, which
+ * another process has made and left, as if it had made it.  WSGI_ERR_INVALID past
+ * the last. */
+WSGI_API int wsgi_server_own_socket(wsgi_server *server, size_t index);
 
 /* Numbers are part of the ABI: never reused or renumbered.  Durations are
  * milliseconds and sizes bytes; 0 means no limit unless said otherwise.  The

@@ -459,13 +459,26 @@ wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
     return WSGI_OK;
 }
 
+int
+wsgi__listener_own(wsgi__listener *listener)
+{
+    const char *path = listener->text + sizeof("unix:") - 1;
+
+    if (!listener->is_unix || *path == '@' || listener->file.path)
+        return WSGI_OK;
+    return wsgi__unix_file_remember(&listener->file, path);
+}
+
 void
 wsgi__listener_close(wsgi__listener *listener, bool unlink_file)
 {
+    /* Once: its number may be another file's afterwards. */
+    if (unlink_file) {
+        wsgi__unix_file_remove(&listener->file);
+        wsgi__unix_file_forget(&listener->file);
+    }
     if (listener->io.fd < 0)
         return;
-    if (unlink_file)
-        wsgi__unix_file_remove(&listener->file);
     close(listener->io.fd);
     listener->io.fd = -1;
 }

@@ -49,9 +49,13 @@ int wsgi__listener_open(const wsgi__address *address,
 int wsgi__listener_adopt(int fd, const wsgi__listener_options *options,
                          wsgi__listener **listener, wsgi__buf *error);
 
+/* The file of a Unix socket that was adopted is removed as if it had been made
+ * here.  WSGI_ERR_NOMEM. */
+int wsgi__listener_own(wsgi__listener *listener);
+
 /* Stops listening: new clients are refused.  Removes the file of a Unix socket
- * that open made, unless forked processes go on with it: unlink_file says.
- * What describes the listener stays, for connections that came through it. */
+ * that open made, unless forked processes go on with it: unlink_file says, and
+ * may say so later, when it is called again or freed.  What describes the listener stays, for connections that came through it. */
 void wsgi__listener_close(wsgi__listener *listener, bool unlink_file);
 
 /* Closes and frees. */

@@ -46,6 +46,7 @@ struct wsgi__conn {
     wsgi__buf input; /* read, but not yet parsed: pipelined requests */
     size_t parsed;   /* of input */
     uint64_t number;
+    uint64_t since_ms; /* of the loop's clock */
     uint32_t n_requests;
     uint32_t lingered; /* bytes dropped in LINGER */
     uint32_t orphans;  /* exchanges that it was answered without */

@@ -219,6 +219,7 @@ wsgi__conns_add(wsgi__conns *set, int fd, const wsgi__listener *listener,
     conn->listener = listener;
     conn->peer = *peer;
     conn->number = ++set->last_number;
+    conn->since_ms = wsgi__loop_now(set->loop);
     find_self(conn);
     link_conn(set, conn);
     wsgi__count_add(&set->score->accepted, 1);
@@ -267,6 +268,18 @@ bool
 wsgi__conns_make_room(wsgi__conns *set)
 {
     return !wsgi__conns_full(set) || wsgi__conns_close_idle(set);
+}
+
+bool
+wsgi__conns_close_older(wsgi__conns *set, unsigned ms)
+{
+    wsgi__conn *oldest = set->first;
+    while (oldest && oldest->next)
+        oldest = oldest->next;
+    if (!oldest || wsgi__loop_now(set->loop) - oldest->since_ms < ms)
+        return false;
+    wsgi__conn_close(oldest);
+    return true;
 }
 
 /* ---- Phases of a turn --------------------------------------------------- */

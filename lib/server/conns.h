@@ -92,6 +92,10 @@ bool wsgi__conns_make_room(wsgi__conns *set);
 /* Closes one whether or not the set is full: the machine is. */
 bool wsgi__conns_close_idle(wsgi__conns *set);
 
+/* Closes the one that has been there longest, whatever is under way, if it has
+ * been there that long; false if it has not. */
+bool wsgi__conns_close_older(wsgi__conns *set, unsigned ms);
+
 /* Parses pipelined requests whose turn has come; true if there were any. */
 bool wsgi__conns_continue(wsgi__conns *set);
 

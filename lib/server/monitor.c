@@ -15,6 +15,10 @@
 /* Requests are short and answers are written at once. */
 #define PATIENCE_MS 2000u
 
+/* Who takes longer than this makes room where there is none: slow clients must
+ * not keep others from asking whether the server is well. */
+#define HURRY_MS 500u
+
 /* How long accepting rests where it fails or there are too many. */
 #define REST_MS 100u
 
@@ -103,13 +107,20 @@ rest(monitor *self)
     (void)wsgi__loop_arm(self->loop, &self->rest, REST_MS);
 }
 
+static bool
+make_room(monitor *self)
+{
+    return wsgi__conns_make_room(&self->conns) ||
+           wsgi__conns_close_older(&self->conns, HURRY_MS);
+}
+
 /* Returns whether there may be more. */
 static bool
 accept_one(monitor *self)
 {
     wsgi__endpoint peer;
 
-    if (!wsgi__conns_make_room(&self->conns)) {
+    if (!make_room(self)) {
         rest(self);
         return false;
     }

@@ -283,10 +283,30 @@ wsgi_server_socket(const wsgi_server *server, size_t index)
 }
 
 void
+wsgi_server_close_sockets(wsgi_server *server)
+{
+    for (size_t i = 0; server && i < server->n_listeners; i++)
+        wsgi__listener_close(server->listeners[i], false);
+}
+
+void
 wsgi_server_leave_sockets(wsgi_server *server)
 {
     if (server)
         server->bound_by = 0;
+}
+
+int
+wsgi_server_own_socket(wsgi_server *server, size_t index)
+{
+    if (!server)
+        return WSGI_ERR_NOMEM;
+    if (index >= server->n_listeners)
+        return wsgi__server_fail(server, WSGI_ERR_INVALID,
+                                 "there is no such socket");
+    if (wsgi__listener_own(server->listeners[index]) < 0)
+        return wsgi__server_fail(server, WSGI_ERR_NOMEM, "out of memory");
+    return WSGI_OK;
 }
 
 /* ---- The application ---------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* Log files, the pid file and the trace. */
+/* Log files, the pid file, whose they are, and the trace. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "errorlog.h"
+#include "identity.h"
 #include "logfile.h"
 #include "pidfile.h"
 #include "trace.h"
@@ -67,6 +68,7 @@ append(logfile *log, const char *line)
 }
 
 TestSuite(logfile, .init = enter_folder, .fini = remove_folder);
+TestSuite(identity, .init = enter_folder, .fini = remove_folder);
 TestSuite(pidfile, .init = enter_folder, .fini = remove_folder);
 
 Test(logfile, appends)
@@ -89,7 +91,7 @@ Test(logfile, a_dash_is_the_standard_stream_and_stays_open)
 
     cr_assert(logfile_open(&log, "-", STDOUT_FILENO));
     cr_expect_eq(log.fd, STDOUT_FILENO);
-    logfile_reopen(&log);
+    cr_expect(logfile_reopen(&log));
     logfile_close(&log);
     cr_expect_eq(fstat(STDOUT_FILENO, &status), 0);
 }
@@ -113,7 +115,7 @@ Test(logfile, reopens_by_name_wherever_the_program_went)
     append(&log, "still old\n");
     cr_assert_eq(chdir("/"), 0);
     errno = ERANGE;
-    logfile_reopen(&log);
+    cr_expect(logfile_reopen(&log));
     cr_expect_eq(errno, ERANGE, "a handler must leave errno alone");
     cr_assert_eq(chdir(folder), 0);
     append(&log, "new\n");
@@ -131,10 +133,42 @@ Test(logfile, keeps_the_old_file_when_it_cannot_reopen)
     cr_assert_eq(mkdir("logs", 0700), 0);
     cr_assert(logfile_open(&log, "logs/log", STDOUT_FILENO));
     cr_assert_eq(rename("logs", "moved"), 0);
-    logfile_reopen(&log);
+    cr_expect_not(logfile_reopen(&log));
     append(&log, "here\n");
     cr_expect_str_eq(content_of("moved/log"), "here\n");
     logfile_close(&log);
+}
+
+/* With --daemon, stderr is nobody's. */
+Test(logfile, what_goes_wrong_is_in_the_error_log)
+{
+    errorlog errors = { .level = WSGI_LOG_INFO };
+    logfile log;
+
+    cr_assert_eq(mkdir("logs", 0700), 0);
+    cr_assert(logfile_open(&errors.file, "errors", STDERR_FILENO));
+    cr_assert(logfile_open(&log, "logs/log", STDOUT_FILENO));
+    errorlog_hear(&errors, &log);
+    cr_assert_eq(rename("logs", "moved"), 0);
+    cr_expect_not(logfile_reopen(&log));
+    const char *content = content_of("errors");
+    cr_expect(strstr(content, "[ERROR] cannot reopen /"), "%s", content);
+    cr_expect(strstr(content, "/logs/log: no such directory; the old file is "
+                              "kept\n"),
+              "%s", content);
+    logfile_close(&log);
+    logfile_close(&errors.file);
+}
+
+Test(logfile, an_error_log_that_is_full_does_not_hear_itself)
+{
+    errorlog errors = { .level = WSGI_LOG_INFO };
+
+    cr_assert(logfile_open(&errors.file, "/dev/full", STDERR_FILENO));
+    errorlog_hear(&errors, &errors.file);
+    errorlog_write(&errors, WSGI_LOG_INFO, "lost");
+    cr_expect(atomic_load(&errors.file.complained));
+    logfile_close(&errors.file);
 }
 
 Test(logfile, a_full_disk_is_said_once_and_stops_nobody)
@@ -181,7 +215,7 @@ Test(logfile, loses_and_mixes_nothing_while_it_is_reopened)
         char name[32];
         snprintf(name, sizeof(name), "log.%d", i);
         rename("log", name);
-        logfile_reopen(&log);
+        cr_expect(logfile_reopen(&log));
     }
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
@@ -310,6 +344,45 @@ Test(pidfile, refuses_what_is_not_its_own)
     }
 }
 
+/* As root, a rename would put a file in the place of /dev/null. */
+Test(pidfile, refuses_what_is_no_regular_file)
+{
+    static const char *const paths[] = { "pipe", "folder", "to-pipe",
+                                         "to-nothing" };
+
+    cr_assert_eq(mkfifo("pipe", 0600), 0);
+    cr_assert_eq(mkdir("folder", 0700), 0);
+    cr_assert_eq(symlink("pipe", "to-pipe"), 0);
+    cr_assert_eq(symlink("nothing", "to-nothing"), 0);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        pidfile file = { .path = NULL };
+        struct stat before, after;
+        char why[512];
+        cr_assert_eq(lstat(paths[i], &before), 0);
+        cr_expect_not(take(&file, paths[i], why), "%s", paths[i]);
+        cr_expect(strstr(why, "not a regular file; name another"), "%s", why);
+        pidfile_release(&file);
+        cr_expect_eq(lstat(paths[i], &after), 0, "%s", paths[i]);
+        cr_expect_eq(after.st_ino, before.st_ino, "%s", paths[i]);
+    }
+}
+
+Test(pidfile, follows_a_link_to_a_file)
+{
+    pidfile file = { .path = NULL };
+    char why[512];
+    struct stat status;
+
+    write_file("real", "");
+    cr_assert_eq(symlink("real", "link"), 0);
+    cr_assert(take(&file, "link", why), "%s", why);
+    cr_expect_eq(atol(content_of("real")), getpid());
+    cr_assert_eq(lstat("link", &status), 0);
+    cr_expect(S_ISLNK(status.st_mode));
+    pidfile_release(&file);
+    cr_expect_eq(access("real", F_OK), -1);
+}
+
 Test(pidfile, leaves_a_file_alone_that_another_process_took_over)
 {
     pidfile file = { .path = NULL };
@@ -329,6 +402,33 @@ Test(pidfile, says_what_cannot_be_written)
     cr_expect_not(take(&file, "none/pid", why));
     cr_expect_str_eq(why, "--pid \"none/pid\": No such file or directory; "
                           "correct the path or create its folder first");
+}
+
+static uid_t
+owner_of(const char *path)
+{
+    struct stat status;
+
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_uid;
+}
+
+/* A log may be /dev/null or /dev/stdout: the machine's, not this server's. */
+Test(identity, gives_away_regular_files_alone)
+{
+    const identity who = { .wanted = true, .uid = 12345, .gid = 12345 };
+
+    cr_assert_eq(mkfifo("pipe", 0600), 0);
+    write_file("file", "");
+    int pipe = open("pipe", O_RDWR);
+    int file = open("file", O_RDWR);
+    cr_expect(identity_give_open(&who, pipe));
+    cr_expect_eq(owner_of("pipe"), geteuid());
+    /* For which it takes root. */
+    cr_expect_eq(identity_give_open(&who, file), geteuid() == 0);
+    cr_expect_eq(owner_of("file"), geteuid() == 0 ? 12345 : geteuid());
+    close(pipe);
+    close(file);
 }
 
 Test(trace, reads_like_curl)

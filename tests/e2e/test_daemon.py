@@ -1,5 +1,6 @@
 """wsgid in the background, as another user, under a service manager."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -94,12 +95,17 @@ def test_daemon_that_cannot_bind(folder):
     assert ask(folder / "socket").status == 200
 
 
-def test_daemon_that_is_killed_while_it_starts(folder):
+def parent_of(pid):
+    return int(status_of(pid)["PPid"])
+
+
+@pytest.mark.parametrize("workers, number", [("0", signal.SIGKILL), ("1", signal.SIGTERM)])
+def test_daemon_that_is_ended_while_it_starts(folder, workers, number):
     gate = folder / "gate"
     os.mkfifo(gate)
     (folder / "waits.py").write_text(f"open({str(gate)!r}).read()\nfrom lifecycle import app\n")
     process = subprocess.Popen(
-        [WSGID, "-D", "--workers", "0", "--bind", f"unix:{folder}/socket", "--pythonpath",
+        [WSGID, "-D", "--workers", workers, "--bind", f"unix:{folder}/socket", "--pythonpath",
          str(folder), "waits:app"],
         cwd=APPS, env=environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -109,11 +115,36 @@ def test_daemon_that_is_killed_while_it_starts(folder):
         lambda: next((pid for pid in processes_with(gate) if pid != os.getpid()), None),
         "the server to have the gate open",
     )
-    os.kill(server, signal.SIGKILL)
-    os.close(fd)
+    os.kill(server if workers == "0" else parent_of(server), number)
     _, errors = process.communicate(timeout=TIMEOUT)
+    os.close(fd)
     assert process.returncode == 3
-    assert errors == "wsgid: the server was ended before it was ready\n"
+    assert errors.endswith("wsgid: the server was ended before it was ready\n")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_log_that_cannot_be_reopened_is_in_the_error_log(folder, workers):
+    logs = folder / "logs"
+    logs.mkdir()
+    done = daemon(folder, "--workers", str(workers), "--access-logfile", logs / "access")
+    assert done.returncode == 0, done.stderr
+    logs.rename(folder / "moved")
+    os.kill(int((folder / "pid").read_text()), signal.SIGUSR1)
+    expected = f"[ERROR] cannot reopen {logs}/access: no such directory; the old file is kept"
+    wait_for(lambda: expected in (folder / "log").read_text(), "the message")
+    assert ask(folder / "socket").status == 200
+    assert "log files reopened" not in (folder / "log").read_text()
+
+
+def test_nobody_keeps_a_renamed_log_open(folder):
+    done = daemon(folder, "--access-logfile", folder / "access")
+    assert done.returncode == 0, done.stderr
+    for name in ["log", "access"]:
+        (folder / name).rename(folder / f"{name}.1")
+        assert list(processes_with(folder / f"{name}.1"))
+    os.kill(int((folder / "pid").read_text()), signal.SIGUSR1)
+    for name in ["log.1", "access.1"]:
+        wait_for(lambda: not list(processes_with(folder / name)), f"{name} to be closed")
 
 
 def open_gate(path):
@@ -130,6 +161,28 @@ def processes_with(path):
                 yield int(process.name)
         except OSError:
             continue
+
+
+# ---- What is inherited ------------------------------------------------------
+
+
+BLOCKING = (
+    "import os, signal, sys\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])\n"
+    "os.execv(sys.argv[1], sys.argv[1:])\n"
+)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_blocked_signals(serve, tmp_path, workers):
+    server = serve(
+        "lifecycle:app", "--workers", workers, "--access-logfile", tmp_path / "access",
+        command=["/usr/bin/python3", "-c", BLOCKING, WSGID],
+    )  # fmt: skip
+    server.kill(signal.SIGUSR1)
+    server.wait_log("SIGUSR1: log files reopened")
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
 
 
 # ---- --user, --group, --umask, --name --------------------------------------
@@ -228,6 +281,14 @@ class Manager:
             if all(part in message for part in parts):
                 return message
 
+    def read_up(self):
+        """What was said up to now goes to `heard`."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.socket.recv(4096).decode())
+        self.socket.settimeout(TIMEOUT)
+
     def close(self):
         self.socket.close()
 
@@ -279,6 +340,44 @@ def test_watchdog_of_another_process_is_left_alone(serve, manager):
     server.stop()
     manager.wait("STOPPING=1")
     assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+# As systemd has it: the watchdog is for the process that it starts.
+WATCHED = ["/bin/sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"', WSGID]
+
+
+def upgrade(server, manager):
+    """The process id of the successor."""
+    assert manager.wait("READY=1") == f"READY=1\nMAINPID={server.pid}"
+    server.kill(signal.SIGUSR2)
+    successor = int(manager.wait("READY=1").split("MAINPID=")[1])
+    assert successor != server.pid
+    return successor
+
+
+def test_manager_is_told_of_an_upgrade(serve, manager):
+    server = serve(
+        "lifecycle:app", command=WATCHED,
+        env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "3000000"},
+    )  # fmt: skip
+    successor = upgrade(server, manager)
+    server.kill(signal.SIGTERM)
+    wait_for(lambda: is_gone(server.pid), "the old one to end")
+    manager.read_up()
+    assert "STOPPING=1" not in manager.heard
+    manager.wait("WATCHDOG=1")
+    os.kill(successor, signal.SIGTERM)
+    manager.wait("STOPPING=1")
+    assert server.wait() == 0
+
+
+def test_manager_is_told_of_an_upgrade_that_is_taken_back(serve, manager):
+    server = serve("lifecycle:app", env={"NOTIFY_SOCKET": manager.name})
+    os.kill(upgrade(server, manager), signal.SIGTERM)
+    assert manager.wait("READY=1") == f"READY=1\nMAINPID={server.pid}"
+    assert "STOPPING=1" not in manager.heard
+    assert server.stop() == 0
+    manager.wait("STOPPING=1")
 
 
 def test_a_service_manager_that_is_not_there_is_no_reason_to_fail(serve, tmp_path):

@@ -228,6 +228,20 @@ def status_or_nothing(path):
     return run_wsgid("status", "--control-socket", path).stdout
 
 
+def test_a_unix_socket_stays_for_the_drain_delay(serve, tmp_path):
+    path = tmp_path / "socket"
+    server = serve(
+        "lifecycle:app", "--bind", f"unix:{path}", "--drain-delay", "30",
+        "--health-path", "/health",
+    )  # fmt: skip
+    server.kill(signal.SIGTERM)
+    wait_for(lambda: server.ask(path="/health").status == 503, "it to say that it leaves")
+    assert server.ask().status == 200
+    server.kill(signal.SIGTERM)
+    assert server.wait() == 0
+    assert not path.exists()
+
+
 # ---- While the application is busy -----------------------------------------
 
 

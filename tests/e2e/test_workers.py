@@ -503,6 +503,21 @@ def test_preloaded_thread_does_not_keep_the_supervisor(serve, tmp_path):
     assert server.stdout.text() == "imported\n"
 
 
+def test_nothing_to_upgrade_without_a_supervisor(serve):
+    server = serve("workers:app", "--workers", "0")
+    server.kill(signal.SIGUSR2)
+    server.wait_log("SIGUSR2: there is no supervisor that serves")
+    assert server.ask(path="/pid").status == 200
+
+
+@pytest.mark.parametrize("code", [2, 7])
+def test_an_import_that_ends_the_process(tmp_path, code):
+    (tmp_path / "leaves.py").write_text(f"import os\nos._exit({code})\n")
+    done = run_wsgid("--bind", "127.0.0.1:0", "--pythonpath", tmp_path, "leaves:app")
+    assert done.returncode == 3
+    assert f"ended with exit code {code}" in done.stderr
+
+
 # ---- Upgrading --------------------------------------------------------------
 
 
@@ -525,6 +540,24 @@ def test_upgrade(serve, tmp_path, load):
     assert server.wait() == 0
     assert clients.finish() == []
     assert b"%d" % new_worker in clients.bodies
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("stays", ["old", "new"])
+def test_upgrade_and_the_file_of_a_unix_socket(serve, tmp_path, stays):
+    path = tmp_path / "socket"
+    server = serve("workers:app", "--bind", f"unix:{path}")
+    server.kill(signal.SIGUSR2)
+    successor = int(server.wait_log(r"Serving [^\n]*\n(?:.*\n)*?.*Serving .*\(pid (\d+)\)")[1])
+    if stays == "new":
+        server.kill(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+    else:
+        os.kill(successor, signal.SIGTERM)
+        server.wait_log("the successor has ended; this one serves on")
+    assert server.ask(path="/pid").status == 200
+    os.kill(successor if stays == "new" else server.pid, signal.SIGTERM)
+    assert server.wait() == 0
     assert not path.exists()
 
 

@@ -186,6 +186,36 @@ Test(monitor, takes_a_crowd_by_and_by)
     teardown(&w);
 }
 
+/* Each byte of a body is given the time for one anew. */
+Test(monitor, answers_although_slow_clients_have_every_connection)
+{
+    static const char upload[] = "POST /metrics HTTP/1.1\r\nHost: x\r\n"
+                                 "Content-Length: 60000\r\n\r\n";
+    char got[512] = "";
+    int slow[32];
+    world w;
+
+    setup(&w, WSGI_MONITOR_METRICS);
+    for (size_t i = 0; i < 32; i++) {
+        slow[i] = connect_to(&w);
+        cr_assert_gt(write(slow[i], upload, sizeof(upload) - 1), 0);
+    }
+    turn(&w);
+    int fd = connect_to(&w);
+    cr_assert_gt(write(fd, "GET /health HTTP/1.0\r\n\r\n", 24), 0);
+    for (int n = 0; n < 400 && read(fd, got, sizeof(got) - 1) <= 0; n++) {
+        for (size_t i = 0; i < 32; i++)
+            (void)send(slow[i], "x", 1, MSG_NOSIGNAL);
+        turn(&w);
+        usleep(5000);
+    }
+    cr_expect(strstr(got, "200 OK"), "%s", got);
+    for (size_t i = 0; i < 32; i++)
+        close(slow[i]);
+    close(fd);
+    teardown(&w);
+}
+
 Test(monitor, is_not_wanted_when_zero_filled)
 {
     wsgi__monitors none = { 0 };

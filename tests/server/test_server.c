@@ -476,6 +476,45 @@ Test(server, sockets_can_be_passed_on)
     rmdir(path);
 }
 
+Test(server, sockets_that_were_passed_on_have_a_new_owner)
+{
+    wsgi_server *old = wsgi_server_new(), *server = wsgi_server_new();
+    char path[] = "/tmp/wsgi-test-XXXXXX", address[64];
+
+    cr_assert_not_null(mkdtemp(path));
+    snprintf(address, sizeof(address), "unix:%s/socket", path);
+    cr_assert_eq(wsgi_server_bind(old, address), WSGI_OK);
+    int fd = dup(wsgi_server_socket(old, 0));
+    cr_assert_eq(wsgi_server_bind_fd(server, fd), WSGI_OK);
+    wsgi_server_leave_sockets(old);
+    wsgi_server_free(old);
+    cr_expect_eq(wsgi_server_own_socket(NULL, 0), WSGI_ERR_NOMEM);
+    cr_expect_eq(wsgi_server_own_socket(server, 1), WSGI_ERR_INVALID);
+    cr_expect_eq(wsgi_server_own_socket(server, 0), WSGI_OK);
+    wsgi_server_free(server);
+    cr_expect_eq(access(address + 5, F_OK), -1);
+    rmdir(path);
+}
+
+Test(server, sockets_can_be_left_to_forked_processes)
+{
+    wsgi_server *server = wsgi_server_new();
+    char path[] = "/tmp/wsgi-test-XXXXXX", address[64];
+
+    cr_assert_not_null(mkdtemp(path));
+    snprintf(address, sizeof(address), "unix:%s/socket", path);
+    cr_assert_eq(wsgi_server_bind(server, address), WSGI_OK);
+    int fd = wsgi_server_socket(server, 0);
+    wsgi_server_close_sockets(server);
+    wsgi_server_close_sockets(NULL);
+    cr_expect_lt(fcntl(fd, F_GETFD), 0);
+    cr_expect_eq(wsgi_server_socket(server, 0), -1);
+    cr_expect_eq(access(address + 5, F_OK), 0, "they still accept");
+    wsgi_server_free(server);
+    cr_expect_eq(access(address + 5, F_OK), -1, "they have ended");
+    rmdir(path);
+}
+
 /* ---- Ownership ---------------------------------------------------------- */
 
 Test(server, an_adopted_socket_belongs_to_the_server)

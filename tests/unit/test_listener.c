@@ -391,6 +391,20 @@ Test(listener, leaves_a_file_it_did_not_make)
     unlink("s.sock");
 }
 
+Test(listener, removes_its_file_once_and_later_if_it_has_to)
+{
+    struct stat st;
+    wsgi__listener *l = must_open("unix:s.sock");
+
+    wsgi__listener_close(l, false);
+    cr_expect_eq(lstat("s.sock", &st), 0, "forked processes go on with it");
+    cr_expect_lt(connect_unix("s.sock"), 0);
+    wsgi__listener_close(l, true);
+    cr_expect_eq(lstat("s.sock", &st), -1, "they have ended");
+    cr_expect_null(l->file.path);
+    wsgi__listener_free(l, true);
+}
+
 Test(listener, replaces_a_stale_socket_only)
 {
     wsgi__listener *l = must_open("unix:s.sock");
@@ -613,6 +627,24 @@ Test(listener, adopts_what_can_listen)
             unlink("a.sock");
         }
     }
+}
+
+Test(listener, removes_what_it_took_over)
+{
+    struct stat st;
+    wsgi__listener *old = must_open("unix:s.sock"), *new = NULL;
+    wsgi__listener *tcp = must_open("127.0.0.1:0");
+
+    cr_assert_eq(wsgi__listener_adopt(dup(old->io.fd), &usual, &new, &error),
+                 WSGI_OK);
+    cr_expect_eq(wsgi__listener_own(new), WSGI_OK);
+    cr_expect_eq(wsgi__listener_own(tcp), WSGI_OK);
+    cr_expect_null(tcp->file.path);
+    wsgi__listener_free(tcp, true);
+    wsgi__listener_free(old, false);
+    cr_expect_eq(lstat("s.sock", &st), 0);
+    wsgi__listener_free(new, true);
+    cr_expect_eq(lstat("s.sock", &st), -1);
 }
 
 Test(listener, opens_descriptors_by_address)

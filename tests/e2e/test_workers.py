@@ -447,11 +447,18 @@ def test_drain_delay(serve):
     assert server.refuses()
 
 
-def test_terminal_and_service_manager_signal_everybody(serve):
+def await_ready(control, n):
+    """A worker that has only been forked is not ready."""
+    wait_for(lambda: run_wsgid("status", *control).stdout.count(" ready ") == n, "ready workers")
+
+
+def test_terminal_and_service_manager_signal_everybody(serve, tmp_path):
     """Ctrl-C reaches supervisor and workers, and so does systemd's TERM: each
     worker is told twice, and drains."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        server = serve("lifecycle:app", "-w", 2)
+        control = ["--control-socket", tmp_path / f"control{number}"]
+        server = serve("lifecycle:app", "-w", 2, *control)
+        await_ready(control, 2)
         pids = workers_of(server, 2)
         with server.connect() as client:
             client.ask()
@@ -602,7 +609,7 @@ def test_every_worker_reopens_its_logs(serve, tmp_path):
 def test_a_worker_whose_threads_are_busy_leaves_connections_to_others(serve, tmp_path):
     control = ["--control-socket", tmp_path / "control"]
     server = serve("busy:app", "--workers", 2, "--threads", 1, *control)
-    wait_for(lambda: run_wsgid("status", *control).stdout.count(" ready ") == 2, "both workers")
+    await_ready(control, 2)
     with server.connect() as busy:
         busy.send(b"GET /sleep?4 HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: "in /sleep" in server.log(), "the call")

@@ -36,15 +36,16 @@ static const struct {
     int64_t initial, min, max;
     bool or_none; /* 0, too: never */
 } options[WSGI__N_SUPERVISOR_OPTIONS] = {
-    [WSGI_SUPERVISOR_WORKERS] = { "workers", 1, 1, WSGI__MOST_WORKERS },
+    [WSGI_SUPERVISOR_WORKERS] = { "workers", 1, 1, WSGI__MOST_WORKERS, false },
     [WSGI_SUPERVISOR_GRACEFUL_TIMEOUT] = { "graceful-timeout", 35000, 0,
-                                           DAY_MS },
+                                           DAY_MS, false },
     [WSGI_SUPERVISOR_HEARTBEAT_TIMEOUT] = { "heartbeat-timeout", 30000,
                                             SHORTEST_SILENCE_MS, DAY_MS,
                                             true },
-    [WSGI_SUPERVISOR_SIGNALS] = { "signals", 1, 0, 1 },
-    [WSGI_SUPERVISOR_PRELOADED] = { "preloaded", 0, 0, 1 },
-    [WSGI_SUPERVISOR_RELOAD_TIMEOUT] = { "reload-timeout", 600000, 0, DAY_MS },
+    [WSGI_SUPERVISOR_SIGNALS] = { "signals", 1, 0, 1, false },
+    [WSGI_SUPERVISOR_PRELOADED] = { "preloaded", 0, 0, 1, false },
+    [WSGI_SUPERVISOR_RELOAD_TIMEOUT] = { "reload-timeout", 600000, 0, DAY_MS,
+                                         false },
 };
 
 int

@@ -2,6 +2,7 @@
 server."""
 
 import pytest
+from harness import is_sanitized
 
 FORKED = "in a process that the application forked"
 
@@ -23,7 +24,12 @@ FORKED = "in a process that the application forked"
 def test_child(serve, path, status, entry):
     server = serve("children:app")
     with server.connect() as client:
-        assert client.ask(path=path).body == status
+        body = client.ask(path=path).body
+        if is_sanitized() and b"it stayed" in body:
+            # AddressSanitizer of gcc 12 has its locks copied by fork(), held
+            # as they are: the child may wait for one for ever.
+            body = client.ask(path=path).body
+        assert body == status
         # The connection is the parent's, and nothing else came over it.
         assert client.ask(path="/pid").body == b"%d" % server.worker_pid
     if entry:

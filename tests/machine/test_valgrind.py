@@ -65,7 +65,8 @@ def memcheck(tmp_path, plain_wsgid):
 def run(serve, memcheck, *arguments, work, **keywords):
     env = keywords.setdefault("env", {})
     env["PYTHONMALLOC"] = "malloc"
-    server = serve(*arguments, command=memcheck.command, **keywords)
+    # One process: of a worker, forked, valgrind would be silent.
+    server = serve(*arguments, "--workers", 0, command=memcheck.command, **keywords)
     for _ in range(ROUNDS):
         work(server)
     assert server.stop() == 0

@@ -290,9 +290,7 @@ park(executor *ex, wsgi__runner *self, uint64_t seen)
 static void
 wait_for_a_tick(executor *ex, wsgi__runner *self)
 {
-    uint64_t until = wsgi__now_ns() + TICK_NS;
-    struct timespec at = { .tv_sec = (time_t)(until / 1000000000u),
-                           .tv_nsec = (long)(until % 1000000000u) };
+    struct timespec at = wsgi__in_ns(TICK_NS);
     pthread_cond_timedwait(&self->wake, &ex->lock, &at);
 }
 

@@ -512,9 +512,7 @@ settle_at_the_end(executor *ex)
 static bool
 await_helpers(executor *ex)
 {
-    uint64_t until = wsgi__now_ns() + HELPERS_NS;
-    struct timespec at = { .tv_sec = (time_t)(until / 1000000000u),
-                           .tv_nsec = (long)(until % 1000000000u) };
+    struct timespec at = wsgi__in_ns(HELPERS_NS);
     int error = 0;
     pthread_mutex_lock(&ex->lock);
     while (ex->n_helpers > 0 && error == 0)

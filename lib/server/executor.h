@@ -2,8 +2,9 @@
  * Where the event loop, the GIL and threads meet.
  *
  * A connection submits a job when a request is complete; the executor runs the
- * application somewhere and reports back on the loop's thread.  No other file
- * takes the GIL while serving, and no other file starts a thread.
+ * application somewhere and reports back on the thread that has the loop.  While
+ * serving, nobody but its files (executor_parts.h) takes the GIL or starts a
+ * thread.
  *
  * A turn of the server has three phases: read (poll, parse, submit; no GIL),
  * run (the GIL once for all jobs that are ready) and flush (write what came

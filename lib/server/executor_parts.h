@@ -134,8 +134,8 @@ struct executor {
     wsgi__executor_settings set;
     wsgi__baton baton;
     /* Between the owner and threads that have no loop: inboxes, records and who
-     * is idle.  Held for a few assignments, never while Python runs or the
-     * GIL is taken. */
+     * is idle.  Held for a few assignments, and to start a thread; never while
+     * Python runs or the GIL is taken. */
     pthread_mutex_t lock;
     pthread_cond_t room; /* with lock: records were taken, a helper is gone */
     wsgi__crew crew;
@@ -183,6 +183,15 @@ wsgi__now_ns(void)
 }
 
 #define WSGI__NS_PER_MS UINT64_C(1000000)
+
+/* For pthread_cond_timedwait(): so long from now. */
+static inline struct timespec
+wsgi__in_ns(uint64_t ns)
+{
+    uint64_t at = wsgi__now_ns() + ns;
+    return (struct timespec){ .tv_sec = (time_t)(at / 1000000000u),
+                              .tv_nsec = (long)(at % 1000000000u) };
+}
 
 /* ---- executor.c --------------------------------------------------------- */
 

@@ -19,6 +19,31 @@ wsgi__board_free(wsgi__board *board)
         munmap(board, sizeof(*board));
 }
 
+void
+wsgi__board_use(wsgi__board *board, size_t place)
+{
+    if (atomic_load(&board->n_used) <= place)
+        atomic_store(&board->n_used, place + 1);
+}
+
+static bool
+is_free(const wsgi__score *score)
+{
+    return atomic_load(&score->state) == WSGI__WORKER_READY &&
+           wsgi__count_get(&score->busy) < wsgi__count_get(&score->threads);
+}
+
+bool
+wsgi__board_has_free(const wsgi__board *board, const wsgi__score *own)
+{
+    size_t n = atomic_load(&board->n_used);
+
+    for (size_t i = 0; i < n; i++)
+        if (&board->place[i] != own && is_free(&board->place[i]))
+            return true;
+    return false;
+}
+
 static void
 add(wsgi__count *sum, const wsgi__count *count)
 {

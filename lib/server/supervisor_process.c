@@ -108,6 +108,7 @@ wsgi__process_spawn(wsgi_supervisor *self, size_t place, unsigned generation)
 {
     sigset_t all;
 
+    wsgi__board_use(self->board, place);
     fflush(NULL); /* or the child would write it once more */
     wsgi__supervisor_tell(self, WSGI_SUPERVISOR_BEFORE_FORK);
     /* The supervisor's handlers must not run in the child. */

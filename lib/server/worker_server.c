@@ -94,21 +94,9 @@ wsgi__worker_server_has_siblings(const wsgi_server *server)
     return server->worker && !wsgi__worker_is_last(server->worker);
 }
 
-static bool
-is_free(const wsgi__score *score)
-{
-    return atomic_load(&score->state) == WSGI__WORKER_READY &&
-           wsgi__count_get(&score->busy) < wsgi__count_get(&score->threads);
-}
-
 bool
 wsgi__worker_server_has_free_sibling(const wsgi_server *server)
 {
-    if (!server->worker)
-        return false;
-    const wsgi__board *board = server->worker->board;
-    for (size_t i = 0; i < WSGI__MOST_PLACES; i++)
-        if (&board->place[i] != server->score && is_free(&board->place[i]))
-            return true;
-    return false;
+    return server->worker &&
+           wsgi__board_has_free(server->worker->board, server->score);
 }

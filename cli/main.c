@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "heap.h"
 #include "help.h"
 #include "interp.h"
 #include "program.h"
@@ -159,6 +160,7 @@ main(int argc, char **argv)
     char why[PROGRAM_MESSAGE];
     text error;
 
+    heap_keep_free_memory();
     text_init(&error, why, sizeof(why));
     int code = args_parse(&self.options, argc, argv, &error);
     if (code)

@@ -15,11 +15,22 @@
 /* Memory that an idle body may go on holding. */
 #define KEEP (64 * 1024)
 
+/* Of a body that is expected: what is taken at first, and how many times what
+ * is there already afterwards. */
+#define FIRST_MEMORY ((size_t)64 * 1024)
+#define AHEAD 4
+
 void
 wsgi__body_init(wsgi__body *body, size_t in_memory)
 {
-    *body = (wsgi__body){ .fd = -1, .in_memory = in_memory };
+    *body = (wsgi__body){ .fd = -1, .expected = -1, .in_memory = in_memory };
     wsgi__buf_init(&body->mem, in_memory);
+}
+
+void
+wsgi__body_expect(wsgi__body *body, int64_t len)
+{
+    body->expected = len;
 }
 
 static void
@@ -35,6 +46,7 @@ wsgi__body_reset(wsgi__body *body)
 {
     close_file(body);
     body->len = 0;
+    body->expected = -1;
     wsgi__buf_reset(&body->mem);
     if (body->mem.cap > KEEP)
         wsgi__buf_free(&body->mem);
@@ -123,6 +135,23 @@ spill(wsgi__body *body, const char *data, size_t len)
     return WSGI_OK;
 }
 
+/* One piece of memory for all that is expected, where it is not too much.  If
+ * there is none, the next bytes may have their place all the same. */
+static void
+reserve(wsgi__body *body, size_t len)
+{
+    size_t have = body->mem.len + len, cap = body->in_memory;
+
+    if (have <= body->mem.cap || body->expected < 0)
+        return;
+    if ((uint64_t)body->expected < cap)
+        cap = (size_t)body->expected;
+    if (cap > FIRST_MEMORY && cap / AHEAD > have)
+        cap = have * AHEAD > FIRST_MEMORY ? have * AHEAD : FIRST_MEMORY;
+    if (cap > have)
+        wsgi__buf_reserve(&body->mem, cap - body->mem.len);
+}
+
 static int
 store(wsgi__body *body, const char *data, size_t len)
 {
@@ -130,8 +159,10 @@ store(wsgi__body *body, const char *data, size_t len)
      * nobody reads them and the next write puts others. */
     if (body->fd >= 0)
         return write_all(body->fd, body->len, data, len);
-    if (len <= body->in_memory - body->mem.len)
+    if (len <= body->in_memory - body->mem.len) {
+        reserve(body, len);
         return wsgi__buf_append(&body->mem, data, len);
+    }
     return spill(body, data, len);
 }
 

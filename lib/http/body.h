@@ -17,6 +17,7 @@ typedef struct wsgi__body {
     wsgi__buf mem; /* the content while there is no file */
     int fd;        /* -1: in memory */
     int64_t len;
+    int64_t expected; /* -1: unknown */
     size_t in_memory; /* above it a file is made */
 } wsgi__body;
 
@@ -24,6 +25,11 @@ typedef struct wsgi__body {
 void wsgi__body_init(wsgi__body *body, size_t in_memory);
 void wsgi__body_reset(wsgi__body *body); /* empties; keeps small memory */
 void wsgi__body_free(wsgi__body *body);
+
+/* How long it will be, if somebody said so.  Memory is taken when bytes come,
+ * and no more at once than a few times what has come: a client that promises
+ * much and sends little costs little. */
+void wsgi__body_expect(wsgi__body *body, int64_t len);
 
 /* All or nothing: WSGI_ERR_NOMEM, or WSGI_ERR_SYSTEM with errno set when the
  * file cannot be made or written (ENOSPC).  Short writes and EINTR are dealt

@@ -58,7 +58,7 @@ struct wsgi__conn {
 };
 
 /* What is read from a socket at once, and what a connection keeps of it. */
-#define WSGI__INPUT_SIZE ((size_t)64 * 1024)
+#define WSGI__INPUT_SIZE ((size_t)72 * 1024)
 
 /* A connection on which no request has come yet is given this long to send
  * one, once the server drains: its first bytes may be under way. */

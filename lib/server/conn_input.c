@@ -161,6 +161,7 @@ on_head(wsgi__conn *conn, bool more_input)
             return;
         wsgi__conn_mark_unflushed(conn);
     }
+    wsgi__body_expect(&conn->x->body, req->content_length);
     conn->x->body_since = wsgi__loop_now(conn->set->loop);
     wsgi__conn_enter(conn, WSGI__CONN_BODY);
 }

@@ -232,6 +232,45 @@ Test(body, nothing_allocated_before_the_first_byte)
     wsgi__body_free(&body);
 }
 
+/* What is promised is not taken at once, and what comes is not moved often. */
+Test(body, memory_of_what_is_expected, .init = make_pattern)
+{
+    static const struct {
+        int64_t expected;
+        size_t in_memory, first, cap; /* after the first bytes */
+    } cases[] = {
+        { -1, 1 << 20, 1, 256 },          { 50, 1 << 20, 1, 256 },
+        { 60000, 1 << 20, 1, 60000 },     { 60000, 100, 1, 100 },
+        { 70000, 1 << 20, 1, 65536 },     { 1 << 20, 1 << 20, 20000, 80000 },
+        { 90000, 1 << 20, 65000, 90000 }, { INT64_MAX, 1 << 20, 1, 65536 },
+        { 10, 1 << 20, 300, 300 }, /* more than was said */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        wsgi__body body;
+        wsgi__body_init(&body, cases[i].in_memory);
+        wsgi__body_expect(&body, cases[i].expected);
+        cr_expect_eq(body.mem.cap, 0, "case %zu", i);
+        wsgi__body_append(&body, pattern, cases[i].first);
+        cr_expect_eq(body.mem.cap, cases[i].cap, "case %zu: %zu", i,
+                     body.mem.cap);
+        wsgi__body_reset(&body);
+        cr_expect_eq(body.expected, -1, "case %zu", i);
+        wsgi__body_free(&body);
+    }
+}
+
+Test(body, less_memory_than_expected_will_do, .init = make_pattern)
+{
+    wsgi__body body;
+    wsgi__body_init(&body, 1 << 20);
+    wsgi__body_expect(&body, 60000);
+    wsgi__mem_fail_nth(1);
+    cr_expect_eq(wsgi__body_append(&body, pattern, 100), WSGI_OK);
+    wsgi__mem_fail_nth(0);
+    cr_expect(holds_pattern(&body, 100));
+    wsgi__body_free(&body);
+}
+
 Test(body, reset_empties_and_keeps_little, .init = make_pattern)
 {
     static const struct {

@@ -24,6 +24,9 @@ typedef struct wsgi__response {
     size_t n_headers;
     int64_t content_length; /* from the headers, -1: none */
     int64_t known_length;   /* of the whole body if known, -1: not */
+    /* Those with the same number have the same status and headers, byte for
+     * byte; 0: nothing is known about it. */
+    uint64_t number;
 } wsgi__response;
 
 typedef struct wsgi__plan {

@@ -1,5 +1,6 @@
 #include "python/start_response.h"
 
+#include <stdatomic.h>
 #include <structmember.h>
 
 #include "base/mem.h"
@@ -12,6 +13,9 @@
 #define MOST_KEPT 4096
 /* Text of the application in messages, in characters. */
 #define SHOWN "%.200R"
+
+/* Numbers are never used twice in a process. */
+static _Atomic(uint64_t) n_responses;
 
 typedef enum state { OPEN, STARTED, FINAL, ENDED } state;
 
@@ -216,6 +220,8 @@ keep_response(start_response *self, const wsgi__response *response,
         headers[i].value = copy_span(&to, response->headers[i].value);
     }
     self->response.headers = headers;
+    self->response.number =
+        atomic_fetch_add_explicit(&n_responses, 1, memory_order_relaxed) + 1;
     self->before = self->response;
     return 0;
 }

@@ -59,20 +59,57 @@ put_head(wsgi__exchange *x, const wsgi__answer_style *style, wsgi__outq *out)
     return wsgi__outq_copy(out, head.ptr, head.len);
 }
 
+/* ---- Heads -------------------------------------------------------------- */
+
+static bool
+is_same_plan(const wsgi__plan *a, const wsgi__plan *b)
+{
+    return a->framing == b->framing && a->length == b->length &&
+           a->keep_alive == b->keep_alive && a->add_length == b->add_length;
+}
+
+static bool
+is_made(const wsgi__head_made *made, const wsgi__head_made *wanted)
+{
+    return wanted->number != 0 && made->number == wanted->number &&
+           made->when == wanted->when && made->minor == wanted->minor &&
+           is_same_plan(&made->plan, &wanted->plan);
+}
+
+/* Into the scratch, where it is already if the answer before had the same:
+ * 700 of 8,000 instructions for hello world. */
+static int
+make_head(const wsgi__exchange *x, const wsgi__response *res,
+          const wsgi__answer_style *style)
+{
+    const wsgi__request *req = wsgi__parser_request(x->parser);
+    wsgi__head_made wanted = { .number = res->number,
+                               .when = time(NULL),
+                               .plan = x->plan,
+                               .minor = req->minor };
+
+    if (is_made(style->made, &wanted))
+        return WSGI_OK;
+    style->made->number = 0;
+    wsgi__buf_reset(style->scratch);
+    int status = wsgi__response_head(req, res, &x->plan,
+                                     wsgi__date_at(style->date, wanted.when),
+                                     style->server, style->scratch);
+    if (status == WSGI_OK)
+        *style->made = wanted;
+    return status;
+}
+
 /* ---- The steps of an answer --------------------------------------------- */
 
 int
 wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,
                   const wsgi__answer_style *style, wsgi__outq *out)
 {
-    const wsgi__request *req = wsgi__parser_request(x->parser);
-    wsgi__span date = wsgi__date_at(style->date, time(NULL));
-
-    x->plan = wsgi__response_plan(req, res, style->keep_alive);
+    x->plan = wsgi__response_plan(wsgi__parser_request(x->parser), res,
+                                  style->keep_alive);
     x->left = x->plan.framing == WSGI__FRAME_LENGTH ? x->plan.length : -1;
-    wsgi__buf_reset(style->scratch);
-    int status = wsgi__response_head(req, res, &x->plan, date, style->server,
-                                     style->scratch);
+    int status = make_head(x, res, style);
     if (status < 0)
         return status;
     x->code = res->code;
@@ -272,6 +309,7 @@ wsgi__answer_error(wsgi__exchange *x, int code, const char *reason,
     x->complete = true;
     x->code = code;
     x->plan = (wsgi__plan){ .framing = WSGI__FRAME_CLOSE, .length = -1 };
+    style->made->number = 0;
     wsgi__buf_reset(style->scratch);
     int status = wsgi__response_error(code, reason, wsgi__request_is_head(req),
                                       date, style->server, style->scratch);

@@ -14,6 +14,14 @@
 #include "server/exchange.h"
 #include "server/page.h"
 
+/* What the head in the scratch was made of. */
+typedef struct wsgi__head_made {
+    uint64_t number; /* of the response; 0: of nothing that may come again */
+    time_t when;
+    wsgi__plan plan;
+    int minor; /* of the request's version */
+} wsgi__head_made;
+
 /* What every answer of a server shares. */
 typedef struct wsgi__answer_style {
     const wsgi__log *log;
@@ -21,7 +29,8 @@ typedef struct wsgi__answer_style {
     size_t high_water;  /* pending bytes from which write() spills */
     bool keep_head;     /* copy heads for the access log */
     bool keep_alive;    /* connections may stay open */
-    wsgi__buf *scratch; /* for heads */
+    wsgi__buf *scratch; /* for heads; the last one stays */
+    wsgi__head_made *made;
     wsgi__date *date;   /* of now, or of some time before */
 } wsgi__answer_style;
 

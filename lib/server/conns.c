@@ -27,6 +27,7 @@ wsgi__conns_init(wsgi__conns *set, wsgi__loop *loop, wsgi__executor *executor,
     set->score = &unread;
     set->style.log = log;
     set->style.scratch = &set->scratch;
+    set->style.made = &set->made;
     set->style.date = &set->date;
     set->style.keep_alive = true;
     return WSGI_OK;

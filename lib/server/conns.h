@@ -55,6 +55,7 @@ typedef struct wsgi__conns {
     size_t n_spare;
     char *input; /* what was read last, of any connection */
     wsgi__buf scratch;
+    wsgi__head_made made;
     wsgi__date date;
     bool draining;
     /* Set by the owner before it drains, if others serve on: a client that is

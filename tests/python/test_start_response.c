@@ -594,6 +594,37 @@ Test(start_response, what_was_said_before_changes_nothing)
     tear_down(&f);
 }
 
+static uint64_t
+number_of(fixture *f, const char *call)
+{
+    wsgi__start_response_renew(f->start, &f->fake.sink);
+    Py_XDECREF(python_eval(f->module, call));
+    cr_assert(python_quiet());
+    return wsgi__start_response_get(f->start)->number;
+}
+
+/* Who remembers what was made of a response goes by its number. */
+Test(start_response, equal_responses_have_one_number)
+{
+    static const char *const others[] = {
+        "s('200 OK', [('A', 'c')])",     "s('200 OK', [('B', 'b')])",
+        "s('200 ok', [('A', 'b')])",     "s('200 OK', [])",
+        "s('200 OK', [('A', 'b')] * 2)",
+    };
+    const char *call = "s('200 OK', [('A', 'b')])";
+    fixture f;
+    set_up(&f);
+    uint64_t latest = 0;
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        uint64_t number = number_of(&f, call);
+        cr_expect_gt(number, latest, "not one that was there before");
+        cr_expect_eq(number_of(&f, call), number);
+        latest = number_of(&f, others[i]);
+        cr_expect_gt(latest, number, "%s", others[i]);
+    }
+    tear_down(&f);
+}
+
 Test(start_response, raises_when_out_of_memory)
 {
     fixture f;

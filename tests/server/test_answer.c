@@ -30,6 +30,7 @@ typedef struct world {
     wsgi__exchange *x;
     wsgi__outq out;
     wsgi__buf scratch;
+    wsgi__head_made made;
     wsgi__date date;
     wsgi__log log;
     wsgi__answer_style style;
@@ -58,6 +59,7 @@ setup(world *w, const char *request)
         .high_water = 64,
         .keep_alive = true,
         .scratch = &w->scratch,
+        .made = &w->made,
         .date = &w->date,
     };
     w->x = wsgi__exchange_new(&limits, 1024);
@@ -375,6 +377,93 @@ Test(answer, every_allocation_may_fail)
         wsgi__mem_fail_nth(0);
         cr_expect(status == WSGI_ERR_NOMEM || count < n, "allocation %ld: %d",
                   n, status);
+        teardown(&w);
+    }
+}
+
+/* ---- A head like the one before ----------------------------------------- */
+
+typedef struct head_case {
+    const char *name, *request;
+    wsgi__response res;
+    bool close, made_earlier, after_error;
+    bool again; /* the head before is used */
+} head_case;
+
+#define SAID(code_, number_, length_)                                         \
+    {                                                                         \
+        .status = WSGI__SPAN_INIT(#code_ " Said"), .code = code_,             \
+        .number = number_, .content_length = -1, .known_length = length_      \
+    }
+
+/* After 200 with the number 7 and five bytes, kept alive.  The texts differ
+ * here where the numbers are the same, to tell which of them was used. */
+static const head_case head_cases[] = {
+    { .name = "the same",
+      .request = GET11,
+      .res = SAID(200, 7, 5),
+      .again = true },
+    { .name = "the same for HEAD", .request = HEAD11, .res = SAID(200, 7, 5) },
+    { .name = "another number", .request = GET11, .res = SAID(200, 8, 5) },
+    { .name = "nothing is known", .request = GET11, .res = SAID(200, 0, 5) },
+    { .name = "another length", .request = GET11, .res = SAID(200, 7, 6) },
+    { .name = "no length", .request = GET11, .res = SAID(200, 7, -1) },
+    { .name = "HTTP/1.0", .request = GET10, .res = SAID(200, 7, 5) },
+    { .name = "the end",
+      .request = GET11,
+      .res = SAID(200, 7, 5),
+      .close = true },
+    { .name = "a second later",
+      .request = GET11,
+      .res = SAID(200, 7, 5),
+      .made_earlier = true },
+    { .name = "after a page of the server",
+      .request = GET11,
+      .res = SAID(200, 7, 5),
+      .after_error = true },
+};
+
+static void
+begin_again(world *w, const char *request)
+{
+    size_t used;
+
+    wsgi__exchange_reset(w->x);
+    cr_assert_eq(
+        wsgi__parser_feed(w->x->parser, request, strlen(request), &used),
+        WSGI__EV_HEAD);
+}
+
+Test(answer, a_head_like_the_one_before_is_not_made_again)
+{
+    static const wsgi__response first = { .status =
+                                              WSGI__SPAN_INIT("200 First"),
+                                          .code = 200,
+                                          .number = 7,
+                                          .content_length = -1,
+                                          .known_length = 5 };
+    for (size_t i = 0; i < sizeof(head_cases) / sizeof(*head_cases); i++) {
+        const head_case *c = &head_cases[i];
+        world w;
+        char *text;
+        setup(&w, GET11);
+        cr_assert_eq(wsgi__answer_head(w.x, &first, &w.style, &w.out), 0);
+        free(drain(&w));
+        if (c->after_error) {
+            begin_again(&w, GET11);
+            wsgi__answer_error(w.x, 500, NULL, &w.style, &w.out);
+            free(drain(&w));
+        }
+        w.made.when -= c->made_earlier;
+        w.style.keep_alive = !c->close;
+        begin_again(&w, c->request);
+        cr_assert_eq(wsgi__answer_head(w.x, &c->res, &w.style, &w.out), 0);
+        text = drain(&w);
+        cr_expect_eq(strstr(text, "200 First") != NULL, c->again, "%s: %s",
+                     c->name, text);
+        cr_expect_eq(strstr(text, "200 Said") == NULL, c->again, "%s: %s",
+                     c->name, text);
+        free(text);
         teardown(&w);
     }
 }

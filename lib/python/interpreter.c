@@ -204,6 +204,25 @@ claim_main_thread(void)
     return import("threading");
 }
 
+/* Finalising waits for the end of that thread, unless it is the one that
+ * finalises: now it is.  Without the module, or with another one in its place,
+ * there is nothing to wait for. */
+static void
+pass_main_thread_on(void)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed, as the next */
+    PyObject *threading = PyDict_GetItemString(modules, "threading");
+    PyObject *thread =
+        threading ? PyObject_GetAttrString(threading, "_main_thread") : NULL;
+    PyObject *ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+
+    if (thread && ident)
+        PyObject_SetAttrString(thread, "_ident", ident);
+    Py_XDECREF(ident);
+    Py_XDECREF(thread);
+    PyErr_Clear();
+}
+
 /* asyncio.run() takes SIGINT from whoever has Python's own handler for it, and
  * gives it back to that. */
 static int
@@ -318,6 +337,7 @@ wsgi_python_fini(void)
     if (interpreter.ours && !atomic_load(&kept) && Py_IsInitialized()) {
         if (!wsgi__gil_held())
             wsgi__gil_resume(interpreter.main_state);
+        pass_main_thread_on();
         Py_FinalizeEx();
     }
     interpreter.ours = false;

@@ -180,6 +180,18 @@ init_in_thread(void *arg)
     return NULL;
 }
 
+/* threading has another one for the main thread, and would wait for its end. */
+Test(interpreter, may_be_finalised_by_another_thread, .timeout = 60)
+{
+    pthread_t thread;
+    int status = 1;
+    pthread_create(&thread, NULL, init_in_thread, &status);
+    pthread_join(thread, NULL);
+    cr_assert_eq(status, WSGI_OK);
+    cr_expect(is_true("__import__('threading').main_thread()"));
+    finish();
+}
+
 Test(interpreter, is_initialised_once_by_threads_at_the_same_time)
 {
     pthread_t thread;

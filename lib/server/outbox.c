@@ -193,6 +193,8 @@ int
 wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool pushed)
 {
     wsgi__chunk chunk = wsgi__chunk_of(bytes, pushed);
+    /* While this thread has the GIL, the loop gives nothing back by itself. */
+    wsgi__loans_settle(r->ex);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     wsgi__record *record = new_record(DATA, chunk.release ? 0 : chunk.len);
     if (!record) {

@@ -132,6 +132,14 @@ def test_slow_reader_holds_the_application_back(serve, content):
         assert hashlib.sha256(body).hexdigest() == stream_digest(20)
 
 
+def test_blocks_that_were_written_are_given_back(server):
+    """While the call lasts, whoever sends them has no business with Python."""
+    body = server.ask(path="/written?100").body
+    held = int(body[100 * MIB :])
+    # On their way there may be 256 KiB, and what waits for the client, 1 MiB.
+    assert held < 100
+
+
 @pytest.mark.parametrize("path", ["/stream?50", "/file"])
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_client_leaves_in_the_middle(server, path, how):

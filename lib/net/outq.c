@@ -11,7 +11,11 @@
 #include "base/mem.h"
 
 #define IOV_N 64
-#define TURN_MAX (1024 * 1024)
+/* As much as Linux lets a socket's buffer become (tcp_wmem).  A full buffer is
+ * sent on as its acknowledgements come: 8 connections that get 10 MiB each by
+ * sendfile() take 4.5 ms of the processor for one with 1 MiB here, 2.0 with 4,
+ * 3.1 with 16. */
+#define TURN_MAX (4 * 1024 * 1024)
 #define PIECE_MAX (64 * 1024)
 
 /* Sizes of blocks with their header.  A whole small response fits the first

@@ -41,7 +41,7 @@ int wsgi__outq_file(wsgi__outq *q, int fd, off_t at, uint64_t len,
  * empty; else WSGI__WANT_READ, WSGI__WANT_WRITE, WSGI__FAILED (errno), or
  * WSGI__BAD_FILE: a file is shorter than it was said to be, or cannot be read.
  * *written is set to the bytes moved by this call, whatever it returns.  One
- * call moves at most 1 MiB, so that one fast reader does not hold the others
+ * call moves at most 4 MiB, so that one fast reader does not hold the others
  * up: it then gives WSGI__WANT_WRITE. */
 int wsgi__outq_write(wsgi__outq *q, wsgi__stream *stream, uint64_t *written);
 

@@ -31,7 +31,7 @@ typedef struct wsgi__answer_style {
     bool keep_alive;    /* connections may stay open */
     wsgi__buf *scratch; /* for heads; the last one stays */
     wsgi__head_made *made;
-    wsgi__date *date;   /* of now, or of some time before */
+    wsgi__date *date; /* of now, or of some time before */
 } wsgi__answer_style;
 
 int wsgi__answer_head(wsgi__exchange *x, const wsgi__response *res,

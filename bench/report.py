@@ -1,8 +1,13 @@
 """Results as Markdown."""
 
+from pathlib import Path
+
+from results import REFERENCE
 from workloads import BY_NAME, FIGURES
 
 SUBJECT = "wsgid"
+# What the targets that are not met are about, by hand: the end of the page.
+REMARKS_FILE = Path(__file__).resolve().parent / "remarks.md"
 
 
 def number(value):
@@ -46,14 +51,21 @@ def verdicts(results, workloads):
             yield workload, target, value, None if value is None else target.is_met(value)
 
 
+def of_reference(results, workload, target):
+    """What floor1 makes of a target that is no comparison with it."""
+    if target.of == REFERENCE:
+        return "1"
+    return number(results.value_of(workload.name, REFERENCE, target))
+
+
 def targets(results, workloads):
     words = {True: "met", False: "**not met**", None: "not measured"}
     rows = [
-        [w.title, str(target), number(value), words[met]]
+        [w.title, str(target), number(value), words[met], of_reference(results, w, target)]
         for w, target, value, met in verdicts(results, workloads)
     ]
     if rows:
-        yield from table(["workload", f"target for {SUBJECT}", "measured", ""], rows)
+        yield from table(["workload", f"target for {SUBJECT}", "measured", "", REFERENCE], rows)
         yield ""
 
 
@@ -172,6 +184,7 @@ def page(results, workloads, facts):
     yield "## Targets"
     yield ""
     yield from targets(results, workloads)
+    yield from REMARKS_FILE.read_text().split("\n")
     yield "## Workloads"
     yield ""
     yield "Medians, in brackets the smallest and the largest. CPU is the processor time of all of the server's"

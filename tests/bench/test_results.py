@@ -72,8 +72,9 @@ def test_bounds_are_inside():
 
 def test_tables(results):
     text = "\n".join(tables(results, [WORK]))
-    assert "| some <work> | CPU µs at most 1.08 of floor1's | 1.05 | met |" in text
-    assert "| some <work> | instructions at most 7,500 | 7,501 | **not met** |" in text
+    assert "| some <work> | CPU µs at most 1.08 of floor1's | 1.05 | met | 1 |" in text
+    assert "| some <work> | instructions at most 7,500 | 7,501 | **not met** | - |" in text
+    assert "| some <work> | CPU µs at most 10 more than the application's own | 11.8 | **not met** | 8.00 |" in text
     assert "| floor1 | 1,000 (100-1,000) | 10.0 (10.0-100) |" in text
     assert "- waitress: wrong answer" in text
     assert "- wsgid closed connections under 2 requests, which were sent again" in text
@@ -85,9 +86,9 @@ def test_tables(results):
 def test_the_page_says_everything_once(results):
     lines = list(page(results, [WORK], [["machine", "a small one"]]))
     assert "| machine | a small one |" in lines
-    assert lines.count("| workload | target for wsgid | measured |  |") == 1
+    assert lines.count("| workload | target for wsgid | measured |  | floor1 |") == 1
     assert [line for line in lines if line.startswith("#")] == [
-        "# Performance", "## Targets", "## Workloads", "### some <work>"
+        "# Performance", "## Targets", "## What the targets say", "## Workloads", "### some <work>"
     ]  # fmt: skip
 
 

@@ -99,7 +99,7 @@ class Output:
 
     def __init__(self, pipe):
         self._pipe = pipe
-        self._data = b""
+        self._data = bytearray()
         self._ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._gather, daemon=True)

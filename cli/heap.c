@@ -15,6 +15,7 @@ static const struct {
     { M_TRIM_THRESHOLD, 16 * MIB },
     { M_MMAP_THRESHOLD, 4 * MIB },
     { M_TOP_PAD, MIB / 4 }, /* taken at once when more is needed */
+    { M_ARENA_MAX, 2 },     /* the threshold is of each */
 };
 
 static bool
@@ -22,6 +23,7 @@ is_tuned_by_user(void)
 {
     static const char *const names[] = { "MALLOC_TRIM_THRESHOLD_",
                                          "MALLOC_MMAP_THRESHOLD_",
+                                         "MALLOC_ARENA_MAX",
                                          "MALLOC_TOP_PAD_" };
     const char *tunables = getenv("GLIBC_TUNABLES");
 

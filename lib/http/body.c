@@ -44,11 +44,13 @@ close_file(wsgi__body *body)
 void
 wsgi__body_reset(wsgi__body *body)
 {
+    bool reserved = body->expected >= 0; /* perhaps far more than was used */
+
     close_file(body);
     body->len = 0;
     body->expected = -1;
     wsgi__buf_reset(&body->mem);
-    if (body->mem.cap > KEEP)
+    if (body->mem.cap > KEEP || reserved)
         wsgi__buf_free(&body->mem);
 }
 

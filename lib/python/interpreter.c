@@ -197,7 +197,7 @@ import(const char *name)
 
 /* The threading module takes the thread that imports it first for the main
  * one, up to 3.12: let that be this one, whichever thread imports the
- * application, or finalising waits for the wrong thread. */
+ * application.  See pass_main_thread_on(). */
 static int
 claim_main_thread(void)
 {
@@ -205,7 +205,8 @@ claim_main_thread(void)
 }
 
 /* Finalising waits for the end of that thread, unless it is the one that
- * finalises: now it is.  Without the module, or with another one in its place,
+ * finalises: now it is.  By the name that threading itself gives it: gevent has
+ * another one for each.  Without the module, or with another one in its place,
  * there is nothing to wait for. */
 static void
 pass_main_thread_on(void)
@@ -214,9 +215,10 @@ pass_main_thread_on(void)
     PyObject *threading = PyDict_GetItemString(modules, "threading");
     PyObject *thread =
         threading ? PyObject_GetAttrString(threading, "_main_thread") : NULL;
-    PyObject *ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+    PyObject *ident =
+        thread ? PyObject_CallMethod(threading, "get_ident", NULL) : NULL;
 
-    if (thread && ident)
+    if (ident)
         PyObject_SetAttrString(thread, "_ident", ident);
     Py_XDECREF(ident);
     Py_XDECREF(thread);

@@ -195,15 +195,16 @@ static int
 write_late(wsgi__run *r, PyObject *bytes)
 {
     int status = WSGI_OK;
-    if (!r->head_given)
+    if (!r->head_given) {
         status = wsgi__outbox_head(r, wsgi__call_response(r->call));
+        r->head_given = status == WSGI_OK;
+    }
     if (status == WSGI_OK)
         status = wsgi__outbox_bytes(r, bytes, true);
     if (status < 0) {
         PyErr_NoMemory();
         return -1;
     }
-    r->head_given = true;
     wsgi__outbox_await_room(r);
     return 0;
 }

@@ -55,7 +55,8 @@ wsgi__loans_settle(executor *ex)
 void
 wsgi__loan_offer(executor *ex, wsgi__chunk *chunk, PyObject *bytes)
 {
-    if (chunk->len < WSGI__LEND_FROM)
+    /* What else is bytes may have a destructor, which would run anywhere. */
+    if (chunk->len < WSGI__LEND_FROM || !PyBytes_CheckExact(bytes))
         return;
     wsgi__loan *l = wsgi__mem_alloc(sizeof(*l));
     if (!l)
@@ -193,7 +194,7 @@ int
 wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool pushed)
 {
     wsgi__chunk chunk = wsgi__chunk_of(bytes, pushed);
-    /* While this thread has the GIL, the loop gives nothing back by itself. */
+    /* The loop gives nothing back while a call has a thread of its own. */
     wsgi__loans_settle(r->ex);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     wsgi__record *record = new_record(DATA, chunk.release ? 0 : chunk.len);

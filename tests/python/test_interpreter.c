@@ -192,6 +192,18 @@ Test(interpreter, may_be_finalised_by_another_thread, .timeout = 60)
     finish();
 }
 
+/* As gevent does when it patches threading. */
+Test(interpreter, may_be_finalised_where_threads_have_other_names,
+     .timeout = 60)
+{
+    start(NULL);
+    cr_expect(is_true("__import__('threading').__dict__.update("
+                      "    get_ident=lambda: 7) is None"));
+    cr_expect(is_true("setattr(__import__('threading').main_thread(),"
+                      "        '_ident', 7) is None"));
+    finish();
+}
+
 Test(interpreter, is_initialised_once_by_threads_at_the_same_time)
 {
     pthread_t thread;

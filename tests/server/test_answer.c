@@ -95,6 +95,7 @@ teardown(world *w)
 #define GET11 "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 #define HEAD11 "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
 #define GET10 "GET / HTTP/1.0\r\n\r\n"
+#define GET10_ALIVE "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
 
 static const struct {
     const char *name, *request, *status;
@@ -386,7 +387,7 @@ Test(answer, every_allocation_may_fail)
 typedef struct head_case {
     const char *name, *request;
     wsgi__response res;
-    bool close, made_earlier, after_error;
+    bool close, made_earlier, after_error, unknown; /* and so was the first */
     bool again; /* the head before is used */
 } head_case;
 
@@ -409,6 +410,13 @@ static const head_case head_cases[] = {
     { .name = "another length", .request = GET11, .res = SAID(200, 7, 6) },
     { .name = "no length", .request = GET11, .res = SAID(200, 7, -1) },
     { .name = "HTTP/1.0", .request = GET10, .res = SAID(200, 7, 5) },
+    { .name = "HTTP/1.0, kept alive",
+      .request = GET10_ALIVE,
+      .res = SAID(200, 7, 5) },
+    { .name = "nothing is known of either",
+      .request = GET11,
+      .res = SAID(200, 0, 5),
+      .unknown = true },
     { .name = "the end",
       .request = GET11,
       .res = SAID(200, 7, 5),
@@ -436,7 +444,7 @@ begin_again(world *w, const char *request)
 
 Test(answer, a_head_like_the_one_before_is_not_made_again)
 {
-    static const wsgi__response first = { .status =
+    static const wsgi__response known = { .status =
                                               WSGI__SPAN_INIT("200 First"),
                                           .code = 200,
                                           .number = 7,
@@ -446,6 +454,9 @@ Test(answer, a_head_like_the_one_before_is_not_made_again)
         const head_case *c = &head_cases[i];
         world w;
         char *text;
+        wsgi__response first = known;
+        if (c->unknown)
+            first.number = 0;
         setup(&w, GET11);
         cr_assert_eq(wsgi__answer_head(w.x, &first, &w.style, &w.out), 0);
         free(drain(&w));

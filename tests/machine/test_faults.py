@@ -43,8 +43,8 @@ AT_START = {"epoll_ctl": 5, "pread64": 2}
 # The n-th after those, and from the n-th on each so many-th.
 LONG = os.environ.get("WSGI_LONG") == "1"
 TIMES = [(n, 0) for n in range(1, 9)] + [(1, 2), (2, 3)] if LONG else [(1, 4)]
-# As many as reach the eighth of the rarest call.
-ROUNDS = [*EXCHANGES] * (8 if LONG else 2)
+# As many as reach the eighth of the rarest call, which several threads share.
+ROUNDS = [*EXCHANGES] * (16 if LONG else 2)
 
 
 def times(call, first, step):

@@ -6,6 +6,7 @@ COLUMNS = 3
 BAR, GAP = 16, 4
 PANEL_WIDTH, LABEL_WIDTH, VALUE_WIDTH = 380, 120, 50
 HEAD, MARGIN = 28, 16
+LONG_TITLE = 48  # characters that are wider than a panel
 COLOURS = {"wsgid": "#2f6f9f", "floor0": "#b9c4cc", "floor1": "#8c9aa5"}
 OTHER = "#d9a441"
 
@@ -27,7 +28,7 @@ def label(value):
 
 def panel(x, y, title, values):
     """values: (server, number) from above to below; the longest bar fills the panel."""
-    yield text(x, y + 16, title, 13, weight="bold")
+    yield text(x, y + 16, title, 13 if len(title) < LONG_TITLE else 11, weight="bold")
     room = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH - 2 * MARGIN
     largest = max(value for _, value in values)
     for n, (server, value) in enumerate(values):

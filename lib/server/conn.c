@@ -241,7 +241,8 @@ wsgi__conn_finish(wsgi__conn *conn)
 {
     wsgi__conns *set = conn->set;
     wsgi__exchange *x = conn->x;
-    bool keep = x->plan.keep_alive && !set->draining;
+    /* A client that was not told of the end may send its next request. */
+    bool keep = x->plan.keep_alive && (!set->draining || set->gentle);
 
     record(conn, x->code);
     if (x->submitted) /* done takes it back */

@@ -6,7 +6,7 @@ from results import REFERENCE
 from workloads import BY_NAME, FIGURES
 
 SUBJECT = "wsgid"
-# What the targets that are not met are about, by hand: the end of the page.
+# What the targets that are not met are about, by hand: behind their table.
 REMARKS_FILE = Path(__file__).resolve().parent / "remarks.md"
 
 

@@ -9,9 +9,10 @@
 #define WSGID_HEAP_H
 
 /* Up to 16 MiB stay with each of two arenas, behind what is in use in it (the
- * threads share them), and pieces of up to 4 MiB come from there.  Does nothing where the user has tuned malloc() by the environment
- * (mallopt(3), GLIBC_TUNABLES), and with other C libraries.  Call it once,
- * before there are threads; forked processes have the same. */
+ * threads share them), and pieces of up to 4 MiB come from there.  Does nothing
+ * where the user has tuned malloc() by the environment (mallopt(3),
+ * GLIBC_TUNABLES), and with other C libraries.  Call it once, before there are
+ * threads; forked processes have the same. */
 void heap_keep_free_memory(void);
 
 #endif

@@ -36,13 +36,22 @@ def stream(environ, start_response):
         yield BLOCK
 
 
+def digest_for(environ):
+    """To be made of what comes, where it is asked for."""
+    if environ["QUERY_STRING"] != "digest":
+        return None
+    import hashlib  # and OpenSSL's 2 MiB with it, which hello has no use for
+
+    return hashlib.sha256()
+
+
 def received(environ, body):
     """What of a body is worth an answer: its length, or its digest when it is asked for."""
-    if environ["QUERY_STRING"] == "digest":
-        import hashlib  # and OpenSSL's 2 MiB with it, which hello has no use for
-
-        return hashlib.sha256(body).hexdigest().encode()
-    return b"%d" % len(body)
+    digest = digest_for(environ)
+    if not digest:
+        return b"%d" % len(body)
+    digest.update(body)
+    return digest.hexdigest().encode()
 
 
 def upload(environ, start_response):
@@ -57,11 +66,7 @@ def form(environ, start_response):
     """A large upload in pieces, as those who parse forms read it."""
     left = int(environ["CONTENT_LENGTH"])
     source = environ["wsgi.input"]
-    digest = None
-    if environ["QUERY_STRING"] == "digest":
-        import hashlib
-
-        digest = hashlib.sha256()
+    digest = digest_for(environ)
     first = last = b""
     while left > 0 and (piece := source.read(min(left, COPY))):
         left -= len(piece)

@@ -142,14 +142,15 @@ spill(wsgi__body *body, const char *data, size_t len)
 static void
 reserve(wsgi__body *body, size_t len)
 {
-    size_t have = body->mem.len + len, cap = body->in_memory;
+    size_t have = body->mem.len + len;
 
     if (have <= body->mem.cap || body->expected < 0)
         return;
-    if ((uint64_t)body->expected < cap)
+    size_t cap = have > FIRST_MEMORY / AHEAD ? have * AHEAD : FIRST_MEMORY;
+    if (cap > body->in_memory)
+        cap = body->in_memory;
+    if (cap > (uint64_t)body->expected)
         cap = (size_t)body->expected;
-    if (cap > FIRST_MEMORY && cap / AHEAD > have)
-        cap = have * AHEAD > FIRST_MEMORY ? have * AHEAD : FIRST_MEMORY;
     if (cap > have)
         wsgi__buf_reserve(&body->mem, cap - body->mem.len);
 }

@@ -46,10 +46,20 @@ count_error(void *user, wsgi_log_level level, const char *entry)
 }
 
 static void
+begin(world *w, const char *request)
+{
+    size_t used;
+
+    wsgi__exchange_reset(w->x);
+    cr_assert_eq(
+        wsgi__parser_feed(w->x->parser, request, strlen(request), &used),
+        WSGI__EV_HEAD);
+}
+
+static void
 setup(world *w, const char *request)
 {
     static const wsgi__parser_limits limits = { .max_line = 8190 };
-    size_t used;
     *w = (world){ 0 };
     w->log = (wsgi__log){ WSGI_LOG_INFO, count_error, &w->errors_logged };
     wsgi__buf_init(&w->scratch, 65536);
@@ -63,10 +73,7 @@ setup(world *w, const char *request)
         .date = &w->date,
     };
     w->x = wsgi__exchange_new(&limits, 1024);
-    wsgi__exchange_reset(w->x);
-    cr_assert_eq(
-        wsgi__parser_feed(w->x->parser, request, strlen(request), &used),
-        WSGI__EV_HEAD);
+    begin(w, request);
 }
 
 /* Everything that was queued; the caller frees it. */
@@ -431,17 +438,6 @@ static const head_case head_cases[] = {
       .after_error = true },
 };
 
-static void
-begin_again(world *w, const char *request)
-{
-    size_t used;
-
-    wsgi__exchange_reset(w->x);
-    cr_assert_eq(
-        wsgi__parser_feed(w->x->parser, request, strlen(request), &used),
-        WSGI__EV_HEAD);
-}
-
 Test(answer, a_head_like_the_one_before_is_not_made_again)
 {
     static const wsgi__response known = { .status =
@@ -461,13 +457,13 @@ Test(answer, a_head_like_the_one_before_is_not_made_again)
         cr_assert_eq(wsgi__answer_head(w.x, &first, &w.style, &w.out), 0);
         free(drain(&w));
         if (c->after_error) {
-            begin_again(&w, GET11);
+            begin(&w, GET11);
             wsgi__answer_error(w.x, 500, NULL, &w.style, &w.out);
             free(drain(&w));
         }
         w.made.when -= c->made_earlier;
         w.style.keep_alive = !c->close;
-        begin_again(&w, c->request);
+        begin(&w, c->request);
         cr_assert_eq(wsgi__answer_head(w.x, &c->res, &w.style, &w.out), 0);
         text = drain(&w);
         cr_expect_eq(strstr(text, "200 First") != NULL, c->again, "%s: %s",

@@ -898,6 +898,42 @@ Test(conn, gentle_draining_waits_for_one_request_more)
     teardown(&w);
 }
 
+/* 16,000 bytes, to a client that has not read them yet; `more` is behind the
+ * request. */
+static void
+ask_for_much(world *w, const char *more)
+{
+    w->fx.answer.blocks[0] = "0123456789abcdef";
+    w->fx.answer.repeat = 1000 - 1;
+    w->fx.answer.content_length = 16000;
+    say(w, GET("/last"));
+    say(w, more);
+    turns(w, 1);
+    cr_assert(w->set.first && wsgi__outq_pending(&w->set.first->out) > 0,
+              "the answer waits");
+}
+
+/* Its head said nothing of an end, when there was none in sight. */
+Test(conn, gentle_draining_keeps_what_an_answer_promised)
+{
+    world w;
+    bool closed;
+    setup(&w);
+    ask_for_much(&w, "");
+    w.set.gentle = true;
+    wsgi__conns_drain(&w.set);
+    char *got = hear(&w, &closed);
+    cr_expect_null(strstr(got, "Connection: close"), "%s", got);
+    cr_expect_not(closed);
+    free(got);
+    say(&w, GET("/next"));
+    got = hear(&w, &closed);
+    cr_expect(strstr(got, "Connection: close"), "%s", got);
+    cr_expect(closed);
+    free(got);
+    teardown(&w);
+}
+
 /* What ends the requests of a connection whose last answer is still on its way
  * to a client that reads slowly. */
 static void
@@ -938,14 +974,7 @@ Test(conn, the_last_answer_is_written_whole)
         bool closed;
         setup(&w);
         w.set.timeouts.keep_alive = 10;
-        w.fx.answer.blocks[0] = "0123456789abcdef";
-        w.fx.answer.repeat = 1000 - 1;
-        w.fx.answer.content_length = 16000;
-        say(&w, GET("/last"));
-        say(&w, last_answers[i].more);
-        turns(&w, 1);
-        cr_assert(w.set.first && wsgi__outq_pending(&w.set.first->out) > 0,
-                  "%s: the answer waits", name);
+        ask_for_much(&w, last_answers[i].more);
         last_answers[i].happens(&w);
         char *got = hear(&w, &closed);
         const char *body = strstr(got, "\r\n\r\n");

@@ -10,7 +10,7 @@ import sys
 import time
 
 TEXT = ("Content-Type", "text/plain")
-LONGEST = 10
+LONGEST = 5
 
 leave = {}
 
@@ -116,6 +116,10 @@ def app(environ, start_response):
     if path == "/pid":
         start_response("200 OK", [TEXT])
         return [b"%d" % os.getpid()]
+    if path == "/wait":
+        time.sleep(0.05)
+        start_response("200 OK", [TEXT])
+        return [b"waited"]
     if path == "/terminate":
         return terminated(start_response)
     if path == "/in-block":

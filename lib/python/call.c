@@ -326,6 +326,20 @@ next_gathered(wsgi__call *call, wsgi__call_chunk *chunk)
     return WSGI__STEP_END;
 }
 
+/* Instances of subclasses may have a destructor, which is the application's code
+ * as any other: it runs here, not where the block has been sent.  Takes the
+ * reference; NULL with an exception. */
+static PyObject *
+as_plain_bytes(PyObject *block)
+{
+    if (PyBytes_CheckExact(block))
+        return block;
+    PyObject *plain = PyBytes_FromStringAndSize(PyBytes_AS_STRING(block),
+                                                PyBytes_GET_SIZE(block));
+    Py_DECREF(block);
+    return plain;
+}
+
 /* start_response() may be called as late as in the step that gives the first
  * block which is not empty. */
 static wsgi__step
@@ -339,8 +353,8 @@ next_iterated(wsgi__call *call, wsgi__call_chunk *chunk)
                 Py_DECREF(block);
                 return WSGI__STEP_ERROR;
             }
-            chunk->bytes = block;
-            return WSGI__STEP_DATA;
+            chunk->bytes = as_plain_bytes(block);
+            return chunk->bytes ? WSGI__STEP_DATA : WSGI__STEP_ERROR;
         }
         Py_DECREF(block);
     }

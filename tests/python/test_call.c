@@ -268,6 +268,9 @@ take_step(fixture *f, bool *head)
     switch (step) {
     case WSGI__STEP_DATA:
         cr_expect(PyBytes_GET_SIZE(chunk.bytes) > 0, "an empty block");
+        cr_expect(PyBytes_CheckExact(chunk.bytes) ||
+                      wsgi__call_is_gathered(f->now),
+                  "a block with a destructor");
         note(f, "DATA", chunk.bytes);
         Py_DECREF(chunk.bytes);
         break;
@@ -387,6 +390,7 @@ static const row rows[] = {
     { "ok(lambda: ())", "HEAD 200 0 gathered|END" },
     { "ok(lambda: [b''])", "HEAD 200 0 gathered|END" },
     { "ok(lambda: [Bytes(b'abc')])", "HEAD 200 3 gathered|DATA abc|END" },
+    { "ok(lambda: Blocks(Bytes(b'abc')))", "HEAD 200 -1|DATA abc|END" },
     /* everything else is iterated */
     { "ok(lambda: List([b'abc']))", "HEAD 200 -1|DATA abc|END" },
     { "ok(lambda: iter([b'a', b'b']))", "HEAD 200 -1|DATA a|DATA b|END" },

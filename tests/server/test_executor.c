@@ -14,6 +14,8 @@
 
 #include <wsgi/python.h>
 
+#include "base/mem.h"
+
 TestSuite(executor, .init = python_start, .fini = python_stop);
 
 /* What a request asks for stands in its path.  `inside` counts calls under
@@ -87,6 +89,25 @@ static const char *const source =
     "    for i in range(64):\n"
     "        enter(1); time.sleep(0.002); enter(-1)\n"
     "        yield b'z' * 65536\n"
+    "class Dying(bytes):\n"
+    "    def __del__(self): gone.append(threading.get_ident())\n"
+    "gone, left = [], []\n"
+    "def dies(e, start):\n"
+    "    write = start('200 OK', [])\n"
+    "    for wait in 0, 0.004:\n" /* the loop is its thread's, or another's */
+    "        time.sleep(wait)\n"
+    "        write(Dying(b'd' * 10000))\n"
+    "        left.append(gone.count(threading.get_ident()))\n"
+    "    return []\n"
+    "def refused(e, start):\n"
+    "    write = start('200 OK', [])\n"
+    "    time.sleep(0.004)\n"
+    "    fail(int(e['QUERY_STRING']))\n"
+    "    try: write(b'first')\n"
+    "    except MemoryError: pass\n"
+    "    fail(0)\n"
+    "    write(b'second')\n"
+    "    return []\n"
     "def app(e, start):\n"
     "    enter(1)\n"
     "    try: return globals()[e['PATH_INFO'][1:]](e, start)\n"
@@ -172,14 +193,20 @@ typedef struct served {
 } served;
 
 static served
+start_this(wsgi_server *server)
+{
+    served s = { .server = server, .gil = PyEval_SaveThread() };
+    cr_assert_eq(pthread_create(&s.thread, NULL, serve, server), 0);
+    return s;
+}
+
+static served
 start(const char *name, const char *value)
 {
-    served s = { .server = serving_new(source) };
+    wsgi_server *server = serving_new(source);
     if (name)
-        cr_assert_eq(wsgi_server_set_text(s.server, name, value), WSGI_OK);
-    s.gil = PyEval_SaveThread();
-    cr_assert_eq(pthread_create(&s.thread, NULL, serve, s.server), 0);
-    return s;
+        cr_assert_eq(wsgi_server_set_text(server, name, value), WSGI_OK);
+    return start_this(server);
 }
 
 /* With the GIL held again. */
@@ -352,6 +379,72 @@ Test(executor, streams_on_one_thread_take_turns)
 }
 
 /* ---- Clients that leave ------------------------------------------------- */
+
+/* A destructor is code of the application, and belongs into its call. */
+Test(executor, what_has_a_destructor_is_not_kept)
+{
+    served s = start(NULL, NULL);
+    char *got = serving_ask(s.server, "/dies");
+    cr_expect(ends_with(got, "d\r\n0\r\n\r\n"), "%s", got);
+    free(got);
+    stop(&s);
+    expect_true("left == [1, 2]");
+    wsgi_server_free(s.server);
+}
+
+static PyObject *
+fail(PyObject *self, PyObject *nth)
+{
+    (void)self;
+    wsgi__mem_fail_nth(PyLong_AsLong(nth));
+    Py_RETURN_NONE;
+}
+
+static void
+add_fail(void)
+{
+    static PyMethodDef method = { "fail", fail, METH_O, NULL };
+    PyObject *module = PyImport_ImportModule("served");
+    PyObject *function = PyCFunction_New(&method, NULL);
+    cr_assert_eq(PyObject_SetAttrString(module, "fail", function), 0);
+    Py_DECREF(function);
+    Py_DECREF(module);
+}
+
+/* The memory that fails may be that of the thread with the loop, which then
+ * closes the connection: another try. */
+static char *
+ask_until_answered(const wsgi_server *server, const char *target)
+{
+    char *got = serving_ask(server, target);
+    for (int i = 0; i < 100 && *got == '\0'; i++) {
+        free(got);
+        got = serving_ask(server, target);
+    }
+    return got;
+}
+
+/* Whatever of a block was refused for want of memory: the head is not said
+ * again. */
+Test(executor, a_block_that_is_refused_leaves_the_rest_right)
+{
+    wsgi_server *server = serving_new(source);
+    add_fail();
+    served s = start_this(server);
+    for (int nth = 1; nth < 5; nth++) {
+        char path[32];
+        snprintf(path, sizeof(path), "/refused?%d", nth);
+        char *got = ask_until_answered(s.server, path);
+        const char *body = strstr(got, "\r\n\r\n");
+        cr_expect_eq(strncmp(got, "HTTP/1.1 200 ", 13), 0, "%s: %s", path,
+                     got);
+        cr_expect(body && !strstr(body, "HTTP/"), "%s: %s", path, got);
+        cr_expect(ends_with(got, "second\r\n0\r\n\r\n"), "%s: %s", path, got);
+        free(got);
+    }
+    stop(&s);
+    wsgi_server_free(s.server);
+}
 
 Test(executor, clients_may_leave_at_any_time)
 {

@@ -21,10 +21,10 @@ static const struct {
 static bool
 is_tuned_by_user(void)
 {
-    static const char *const names[] = { "MALLOC_TRIM_THRESHOLD_",
-                                         "MALLOC_MMAP_THRESHOLD_",
-                                         "MALLOC_ARENA_MAX",
-                                         "MALLOC_TOP_PAD_" };
+    static const char *const names[] = {
+        "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX",
+        "MALLOC_ARENA_TEST",      "MALLOC_MMAP_MAX_",       "MALLOC_TOP_PAD_"
+    };
     const char *tunables = getenv("GLIBC_TUNABLES");
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 
 #include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,14 +28,7 @@ kept_of_bodies(void)
     return mallinfo2().keepcost;
 }
 
-/* Sanitizers bring a malloc() of their own.  As clang has it: */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#ifdef __GLIBC__
 
 Test(heap, bodies_of_a_turn_are_not_given_back)
 {
@@ -55,16 +50,78 @@ Test(heap, a_burst_is_given_back)
     cr_expect_leq(mallinfo2().keepcost, 17 * 1024 * KIB);
 }
 
+static pthread_barrier_t barrier;
+
+static void *
+use_malloc(void *unused)
+{
+    void *volatile piece = malloc(1000); /* not to be optimised away */
+
+    free(piece);
+    pthread_barrier_wait(&barrier); /* all at once: none has another's arena */
+    return unused;
+}
+
+static int
+count_arenas(void)
+{
+    char *text;
+    size_t len;
+    int n = 0;
+    FILE *file = open_memstream(&text, &len);
+
+    cr_assert_eq(malloc_info(0, file), 0);
+    fclose(file);
+    for (const char *at = text; (at = strstr(at, "<heap ")); at++)
+        n++;
+    free(text);
+    return n;
+}
+
+#define N_THREADS 6
+
+static int
+arenas_of_threads(void)
+{
+    pthread_t threads[N_THREADS];
+
+    pthread_barrier_init(&barrier, NULL, N_THREADS);
+    for (size_t i = 0; i < N_THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, use_malloc, NULL), 0);
+    for (size_t i = 0; i < N_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&barrier);
+    return count_arenas();
+}
+
+Test(heap, arenas_by_default)
+{
+    cr_expect_gt(arenas_of_threads(), 2, "%d", count_arenas());
+}
+
+Test(heap, threads_share_arenas)
+{
+    heap_keep_free_memory();
+    cr_expect_leq(arenas_of_threads(), 2, "%d", count_arenas());
+}
+
 /* Nothing but what the environment says. */
 Test(heap, who_tunes_malloc_is_not_disturbed)
 {
+    static const char *const variables[] = {
+        "MALLOC_ARENA_MAX",       "MALLOC_ARENA_TEST", "MALLOC_MMAP_MAX_",
+        "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_",   "MALLOC_TRIM_THRESHOLD_"
+    };
     setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072", 1);
     heap_keep_free_memory();
     cr_expect_lt(kept_of_bodies(), 1024 * KIB);
     unsetenv("GLIBC_TUNABLES");
-    setenv("MALLOC_TRIM_THRESHOLD_", "131072", 1);
-    heap_keep_free_memory();
-    cr_expect_lt(kept_of_bodies(), 1024 * KIB);
+    for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
+        setenv(variables[i], "131072", 1);
+        heap_keep_free_memory();
+        cr_expect_lt(kept_of_bodies(), 1024 * KIB, "%s", variables[i]);
+        unsetenv(variables[i]);
+    }
 }
 
 #else

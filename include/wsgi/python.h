@@ -48,10 +48,10 @@ WSGI_API int wsgi_python_init(const wsgi_python_config *config, char *error,
                               size_t error_size);
 
 /* Finalises the interpreter if wsgi_python_init() was what initialised it, and
- * unless calls of an application were left behind that do not end.  On any
- * thread but those of Python's own threading.Thread, which it waits for, after
- * every server is freed.  Call it at most once: extension modules such as
- * NumPy do not survive a second initialisation. */
+ * unless calls of an application were left behind that do not end.  After
+ * every server is freed, on any thread that Python did not make: it waits for
+ * those of threading.Thread that are no daemons.  Call it at most once:
+ * extension modules such as NumPy do not survive a second initialisation. */
 WSGI_API void wsgi_python_fini(void);
 
 /* To be called around fork() in a process whose interpreter is initialised. */

@@ -211,8 +211,9 @@ claim_main_thread(void)
 static void
 pass_main_thread_on(void)
 {
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed, as the next */
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
     PyObject *threading = PyDict_GetItemString(modules, "threading");
+    Py_XINCREF(threading); /* what is asked now may be anybody's code */
     PyObject *thread =
         threading ? PyObject_GetAttrString(threading, "_main_thread") : NULL;
     PyObject *ident =
@@ -222,6 +223,7 @@ pass_main_thread_on(void)
         PyObject_SetAttrString(thread, "_ident", ident);
     Py_XDECREF(ident);
     Py_XDECREF(thread);
+    Py_XDECREF(threading);
     PyErr_Clear();
 }
 

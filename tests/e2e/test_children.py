@@ -58,7 +58,7 @@ def test_child_that_leaves_in_close(server):
     def status():
         start = len(server.log())
         assert server.ask(path="/in-close").body == b"parent"
-        return server.wait_log("closed: (.*)", start)[1]
+        return server.wait_log(r"closed: (.*)\n", start)[1]
 
     assert settled(status) == "1"
     server.wait_log(FORKED)

@@ -23,11 +23,13 @@ typedef struct wsgi__body {
 
 /* Allocates nothing. */
 void wsgi__body_init(wsgi__body *body, size_t in_memory);
-void wsgi__body_reset(wsgi__body *body); /* empties; keeps small memory */
 void wsgi__body_free(wsgi__body *body);
 
+/* Empties.  Small memory is kept, but not that of an expected length. */
+void wsgi__body_reset(wsgi__body *body);
+
 /* How long it will be, if somebody said so.  Memory is taken when bytes come,
- * and no more at once than a few times what has come: a client that promises
+ * 64 KiB at first and then a few times what has come: a client that promises
  * much and sends little costs little. */
 void wsgi__body_expect(wsgi__body *body, int64_t len);
 

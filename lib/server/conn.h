@@ -61,7 +61,8 @@ struct wsgi__conn {
 #define WSGI__INPUT_SIZE ((size_t)72 * 1024)
 
 /* A connection on which no request has come yet is given this long to send
- * one, once the server drains: its first bytes may be under way. */
+ * one, once the server drains: its first bytes may be under way.  Where the
+ * drain is gentle, every idle connection is. */
 #define WSGI__DRAIN_GRACE_MS 1000u
 
 /* Of a response head. */
@@ -81,7 +82,8 @@ void wsgi__conn_continue(wsgi__conn *conn);
 /* The output queue has something new. */
 void wsgi__conn_flush(wsgi__conn *conn);
 
-/* No further request after the one under way; closes if there is none. */
+/* No further request after the one under way; without one it closes, or if the
+ * drain is gentle waits for one with WSGI__DRAIN_GRACE_MS. */
 void wsgi__conn_drain(wsgi__conn *conn);
 
 /* Closes now, whatever is under way; cancels the job. */

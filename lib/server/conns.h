@@ -106,7 +106,8 @@ void wsgi__conns_flush(wsgi__conns *set);
 /* Frees what was closed in this turn. */
 void wsgi__conns_reap(wsgi__conns *set);
 
-/* Graceful stop: idle connections are closed, others after their answer. */
+/* Graceful stop: idle connections are closed, others after their answer.  If it
+ * is gentle, they may have one request more before. */
 void wsgi__conns_drain(wsgi__conns *set);
 
 /* Closes all at once and cancels their jobs, whose done is still to come. */

@@ -194,7 +194,7 @@ int
 wsgi__outbox_bytes(wsgi__run *r, PyObject *bytes, bool pushed)
 {
     wsgi__chunk chunk = wsgi__chunk_of(bytes, pushed);
-    /* The loop gives nothing back while a call has a thread of its own. */
+    /* The loop may not come to it while a call has a thread of its own. */
     wsgi__loans_settle(r->ex);
     wsgi__loan_offer(r->ex, &chunk, bytes);
     wsgi__record *record = new_record(DATA, chunk.release ? 0 : chunk.len);

@@ -86,7 +86,7 @@ on_drain_end(wsgi__timer *timer)
 {
     wsgi_server *server = WSGI__OWNER(timer, wsgi_server, drain_end);
     wsgi__log_printf(&server->log, WSGI_LOG_WARNING,
-                     "%zu connections were still busy after the graceful "
+                     "%zu connections were still open after the graceful "
                      "timeout; closing them",
                      server->conns.count);
     end_calls(server);

@@ -961,6 +961,7 @@ static const struct {
     void (*happens)(world *w);
 } last_answers[] = {
     { "drained", "\r\n", let_drain },
+    { "drained while it waits", "", let_drain },
     { "client ends its side", "\r\n", let_client_end },
     { "client ends its side within a head", "GET /2 HT", let_client_end },
     { "keep-alive passes", "\r\n", let_keep_alive_pass },

@@ -255,6 +255,8 @@ Test(body, memory_of_what_is_expected, .init = make_pattern)
                      body.mem.cap);
         wsgi__body_reset(&body);
         cr_expect_eq(body.expected, -1, "case %zu", i);
+        if (cases[i].expected >= 0)
+            cr_expect_eq(body.mem.cap, 0, "case %zu: %zu", i, body.mem.cap);
         wsgi__body_free(&body);
     }
 }

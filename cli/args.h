@@ -2,8 +2,8 @@
  * The command line as data.
  *
  * Two tables make it up: the library's options, which wsgi_option_next() tells,
- * and wsgid's own, which args.c has.  The library's are only collected here:
- * wsgi_server_set_text() reads their values.  No side effects.
+ * and wsgid's own, which args_own.c has.  The library's are checked and collected
+ * here: wsgi_server_set_text() takes their values.  No side effects.
  */
 #ifndef WSGID_ARGS_H
 #define WSGID_ARGS_H
@@ -63,6 +63,14 @@ struct args_option {
 
 /* wsgid's own options in the order of the manual; NULL after the last. */
 const args_option *args_option_next(const args_option *previous);
+
+/* There is room for as many items as there are arguments. */
+void args_list_add(args_list *list, const char *item);
+
+/* Reads a value as wsgi_option_parse() does, which may have NULL for `number`;
+ * false with a sentence about "--name" in `error`. */
+bool args_read_value(const wsgi_option_info *info, const char *value,
+                     int64_t *number, text *error);
 
 /* "4", or "auto", which is as many as there are CPUs to use.  false: neither. */
 bool args_read_workers(const char *value, unsigned *workers);

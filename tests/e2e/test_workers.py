@@ -430,24 +430,39 @@ def test_stop_loses_no_request(serve, load, per_connection):
     lost = [
         failure
         for failure in clients.finish()
-        if not (at := re.search(r"^Closed.* \('.*', (\d+)\): ", failure)) or at[1] in ports
+        if not (at := re.search(r"^Closed.* of \(.*?, (\d+)\): ", failure)) or at[1] in ports
     ]
     assert ports and lost == []
 
 
-def test_stop_serves_who_waits_to_be_accepted(serve):
-    server = serve("workers:app")
-    os.kill(server.worker_pid, signal.SIGSTOP)
-    clients = [server.connect() for _ in range(40)]
-    for client in clients:
-        client.send(request(path="/pid"))
-    server.kill(signal.SIGTERM)
-    server.wait_log("SIGTERM")
-    os.kill(server.worker_pid, signal.SIGCONT)
-    assert [client.response().status for client in clients] == [200] * 40
-    assert server.wait() == 0
+def is_pending(pid, number):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16) >> (number - 1) & 1
+
+
+# More than one of several takes when only itself leaves.
+@pytest.mark.parametrize("workers, n_clients", [(1, 40), (2, 200)])
+def test_stop_serves_who_waits_to_be_accepted(serve, workers, n_clients):
+    server = serve("workers:app", "-w", workers, "--log-level", "debug")
+    for number in range(1, workers + 1):
+        server.wait_log(rf"worker {number} \(pid \d+\) ready")
+    pids = workers_of(server, workers)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        clients = [server.connect() for _ in range(n_clients)]
+        for client in clients:
+            client.send(request(path="/pid"))
+        server.kill(signal.SIGTERM)
+        for pid in pids:
+            wait_for(lambda: is_pending(pid, signal.SIGTERM), "SIGTERM for the worker")
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert [client.response().status for client in clients] == [200] * n_clients
     for client in clients:
         client.close()
+    assert server.wait() == 0
 
 
 def test_second_signal_stops_workers_at_once(serve):

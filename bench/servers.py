@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from wire import environment
+from wire import environment, free_port
 
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
@@ -109,12 +109,6 @@ def version_of(server, wsgid):
     except FileNotFoundError:
         return None
     return done.stdout[3:].strip() if done.stdout.startswith("ii") else None
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def pin(cpu):

@@ -5,11 +5,13 @@ sockets, a strict reader of responses, a limit of time on everything.
 """
 
 import os
+import random
 import re
 import select
 import socket
 import struct
 import time
+from pathlib import Path
 
 # How long anything may take before it counts as hanging.  Not a demand on
 # speed: sanitizers and busy machines stay far below it.
@@ -71,6 +73,21 @@ class Response:
 
     def __repr__(self):
         return f"<{self.status} {self.headers} {self.body[:200]!r}>"
+
+
+def free_port():
+    """Below those that the kernel gives by itself: none of its own takes this
+    one before the server does."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    below = range(max(1024, first - 8192), first)
+    for port in random.sample(below, min(len(below), 100)) or [0]:
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return sock.getsockname()[1]
+    raise RuntimeError("no port is free")
 
 
 class Closed(AssertionError):

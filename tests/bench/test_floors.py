@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import BENCH, BUILD
-from servers import free_port
-from wire import Client, chunked, environment, request
+from wire import Client, chunked, environment, free_port, request
 
 
 @contextmanager

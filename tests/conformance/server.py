@@ -15,16 +15,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
-from wire import SANITIZER_REPORT, Client, environment
+from wire import SANITIZER_REPORT, Client, environment, free_port
 
 START_TIMEOUT = 30
 STOP_TIMEOUT = 5
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 # ---- Whether the server has read what was sent -----------------------------

@@ -28,8 +28,6 @@ kept_of_bodies(void)
     return mallinfo2().keepcost;
 }
 
-#ifdef __GLIBC__
-
 Test(heap, bodies_of_a_turn_are_not_given_back)
 {
     cr_expect_lt(kept_of_bodies(), 1024 * KIB, "malloc() by itself");
@@ -123,14 +121,3 @@ Test(heap, who_tunes_malloc_is_not_disturbed)
         unsetenv(variables[i]);
     }
 }
-
-#else
-
-/* Another malloc() is in place; that nothing comes of it is all there is. */
-Test(heap, does_no_harm)
-{
-    heap_keep_free_memory();
-    kept_of_bodies();
-}
-
-#endif

@@ -204,6 +204,17 @@ Test(interpreter, may_be_finalised_where_threads_have_other_names,
     finish();
 }
 
+/* What stands in its place may be anything, and goes while it is asked. */
+Test(interpreter, may_be_finalised_without_threading)
+{
+    start(NULL);
+    cr_expect(is_true("sys.modules.update(threading=type('Gone', (), {\n"
+                      "    '_main_thread': property(lambda self:\n"
+                      "        sys.modules.pop('threading') and None),\n"
+                      "    'get_ident': lambda self: 7})()) is None"));
+    finish();
+}
+
 Test(interpreter, is_initialised_once_by_threads_at_the_same_time)
 {
     pthread_t thread;

@@ -64,11 +64,12 @@ struct args_option {
 /* wsgid's own options in the order of the manual; NULL after the last. */
 const args_option *args_option_next(const args_option *previous);
 
-/* There is room for as many items as there are arguments. */
+/* For args_own.c: appends; there is room for as many items as there are
+ * arguments. */
 void args_list_add(args_list *list, const char *item);
 
-/* Reads a value as wsgi_option_parse() does, which may have NULL for `number`;
- * false with a sentence about "--name" in `error`. */
+/* For args_own.c: reads a value as wsgi_option_parse() does; `number` may be NULL.
+ * False with a sentence about "--name" in `error`. */
 bool args_read_value(const wsgi_option_info *info, const char *value,
                      int64_t *number, text *error);
 

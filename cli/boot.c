@@ -13,18 +13,6 @@
 #include "trace.h"
 #include "upgrade.h"
 
-/* The library's message begins with the name; here it is an option. */
-static int
-fail_value(program *self, const char *name)
-{
-    const char *error = wsgi_server_error(self->server);
-    bool named = strncmp(error, name, strlen(name)) == 0;
-    char why[PROGRAM_MESSAGE];
-
-    snprintf(why, sizeof(why), "%s%s", named ? "--" : "", error);
-    return program_fail(self, WRONG_USAGE, why);
-}
-
 /* Platforms that set WEB_CONCURRENCY know how much memory there is. */
 static int
 choose_workers(program *self)
@@ -100,7 +88,7 @@ boot_check_values(program *self)
     for (size_t i = 0; i < options->names.n; i++)
         if (wsgi_server_set_text(self->server, options->names.items[i],
                                  options->values.items[i]) < 0)
-            return fail_value(self, options->names.items[i]);
+            return program_fail_server(self, CANNOT_BOOT);
     if (wsgi_server_set_app(self->server, options->app) < 0)
         return program_fail_server(self, WRONG_USAGE);
 

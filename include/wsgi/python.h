@@ -49,8 +49,8 @@ WSGI_API int wsgi_python_init(const wsgi_python_config *config, char *error,
 
 /* Finalises the interpreter if wsgi_python_init() was what initialised it, and
  * unless calls of an application were left behind that do not end.  After
- * every server is freed, on any thread that Python did not make: it waits for
- * those of threading.Thread that are no daemons.  Call it at most once:
+ * every server is freed, on any thread that Python did not make.  Waits for
+ * threads of threading.Thread that are no daemons.  Call it at most once:
  * extension modules such as NumPy do not survive a second initialisation. */
 WSGI_API void wsgi_python_fini(void);
 

@@ -28,9 +28,9 @@ void wsgi__body_free(wsgi__body *body);
 /* Empties.  Small memory is kept, but not that of an expected length. */
 void wsgi__body_reset(wsgi__body *body);
 
-/* How long it will be, if somebody said so.  Memory is taken when bytes come,
- * 64 KiB at first and then a few times what has come: a client that promises
- * much and sends little costs little. */
+/* How long it will be, if somebody said so.  Memory is taken when bytes come, at
+ * most 64 KiB at first and then at most four times what has come: a client that
+ * promises much and sends little costs little. */
 void wsgi__body_expect(wsgi__body *body, int64_t len);
 
 /* All or nothing: WSGI_ERR_NOMEM, or WSGI_ERR_SYSTEM with errno set when the

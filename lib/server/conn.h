@@ -82,8 +82,9 @@ void wsgi__conn_continue(wsgi__conn *conn);
 /* The output queue has something new. */
 void wsgi__conn_flush(wsgi__conn *conn);
 
-/* No further request after the one under way; without one it closes, or if the
- * drain is gentle waits for one with WSGI__DRAIN_GRACE_MS. */
+/* No request after the one under way, unless the drain is gentle and its answer
+ * has promised to keep the connection.  An idle one closes at once if it had a
+ * request before and the drain is not gentle; else it has WSGI__DRAIN_GRACE_MS. */
 void wsgi__conn_drain(wsgi__conn *conn);
 
 /* Closes now, whatever is under way; cancels the job. */

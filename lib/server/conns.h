@@ -106,8 +106,9 @@ void wsgi__conns_flush(wsgi__conns *set);
 /* Frees what was closed in this turn. */
 void wsgi__conns_reap(wsgi__conns *set);
 
-/* Graceful stop: idle connections are closed, others after their answer.  If it
- * is gentle, they may have one request more before. */
+/* Graceful stop: connections close after their answer, idle ones at once.  One
+ * that had no request yet has a moment for one; if the drain is gentle, so has
+ * every idle one, and one whose answer has promised to be kept. */
 void wsgi__conns_drain(wsgi__conns *set);
 
 /* Closes all at once and cancels their jobs, whose done is still to come. */

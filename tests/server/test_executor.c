@@ -378,9 +378,9 @@ Test(executor, streams_on_one_thread_take_turns)
     wsgi_server_free(s.server);
 }
 
-/* ---- Clients that leave ------------------------------------------------- */
+/* ---- What a call gives --------------------------------------------------- */
 
-/* A destructor is code of the application, and belongs into its call. */
+/* A destructor is code of the application, and belongs to its call. */
 Test(executor, what_has_a_destructor_is_not_kept)
 {
     served s = start(NULL, NULL);
@@ -411,8 +411,8 @@ add_fail(void)
     Py_DECREF(module);
 }
 
-/* The memory that fails may be that of the thread with the loop, which then
- * closes the connection: another try. */
+/* The memory that fails may be that of the thread with the loop, which is not
+ * waited for, and then closes the connection: another try. */
 static char *
 ask_until_answered(const wsgi_server *server, const char *target)
 {
@@ -445,6 +445,8 @@ Test(executor, a_block_that_is_refused_leaves_the_rest_right)
     stop(&s);
     wsgi_server_free(s.server);
 }
+
+/* ---- Clients that leave ------------------------------------------------- */
 
 Test(executor, clients_may_leave_at_any_time)
 {

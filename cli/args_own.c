@@ -194,45 +194,27 @@ take_version(args *into, const args_option *option, const char *value,
     return true;
 }
 
-#define STRING(name_, aliases_, group_, argument_, initial_, help_)           \
+#define INFO(kind_, name_, aliases_, group_, argument_, initial_, help_,      \
+             max_)                                                            \
     .info = { .size = sizeof(wsgi_option_info),                               \
-              .kind = WSGI_KIND_STRING,                                       \
+              .kind = (kind_),                                                \
               .name = (name_),                                                \
               .aliases = (aliases_),                                          \
               .group = (group_),                                              \
               .argument = (argument_),                                        \
               .help = (help_),                                                \
-              .initial = (initial_) }
-#define SWITCH(name_, group_, help_)                                          \
-    .info = { .size = sizeof(wsgi_option_info),                               \
-              .kind = WSGI_KIND_BOOL,                                         \
-              .name = (name_),                                                \
-              .aliases = "",                                                  \
-              .group = (group_),                                              \
-              .argument = "",                                                 \
-              .help = (help_),                                                \
-              .initial = "",                                                  \
-              .max = 1 }
-#define DURATION(name_, group_, initial_, help_)                              \
-    .info = { .size = sizeof(wsgi_option_info),                               \
-              .kind = WSGI_KIND_DURATION,                                     \
-              .name = (name_),                                                \
-              .aliases = "",                                                  \
-              .group = (group_),                                              \
-              .argument = "SECONDS",                                          \
-              .help = (help_),                                                \
               .initial = (initial_),                                          \
-              .max = DAY_MS }
+              .max = (max_) }
+#define STRING(name_, aliases_, group_, argument_, initial_, help_)           \
+    INFO(WSGI_KIND_STRING, name_, aliases_, group_, argument_, initial_,      \
+         help_, 0)
+#define SWITCH(name_, group_, help_)                                          \
+    INFO(WSGI_KIND_BOOL, name_, "", group_, "", "", help_, 1)
+#define DURATION(name_, group_, initial_, help_)                              \
+    INFO(WSGI_KIND_DURATION, name_, "", group_, "SECONDS", initial_, help_,   \
+         DAY_MS)
 #define MODE(name_, group_, help_)                                            \
-    .info = { .size = sizeof(wsgi_option_info),                               \
-              .kind = WSGI_KIND_MODE,                                         \
-              .name = (name_),                                                \
-              .aliases = "",                                                  \
-              .group = (group_),                                              \
-              .argument = "MODE",                                             \
-              .help = (help_),                                                \
-              .initial = "",                                                  \
-              .max = 0777 }
+    INFO(WSGI_KIND_MODE, name_, "", group_, "MODE", "", help_, 0777)
 #define INTO(take_, member) .take = (take_), .field = offsetof(args, member)
 
 static const args_option own[] = {

@@ -143,6 +143,14 @@ ends_with(const char *text, const char *end)
     return len >= n && strcmp(text + len - n, end) == 0;
 }
 
+/* Frees the answer. */
+static void
+expect_end(char *answer, const char *end)
+{
+    cr_expect(ends_with(answer, end), "%s", answer);
+    free(answer);
+}
+
 /* Streams come in chunks of any length: their digits in order. */
 static bool
 has_digits(const char *answer, const struct wanted *w)
@@ -273,14 +281,9 @@ Test(executor, calls_that_wait_for_another_get_their_own_thread)
         dprintf(waiting[i],
                 "GET /waits HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     }
-    char *got = serving_ask(s.server, "/opens");
-    cr_expect(ends_with(got, "opened"), "%s", got);
-    free(got);
-    for (int i = 0; i < 2; i++) {
-        got = serving_read(waiting[i]);
-        cr_expect(ends_with(got, "waited"), "%s", got);
-        free(got);
-    }
+    expect_end(serving_ask(s.server, "/opens"), "opened");
+    for (int i = 0; i < 2; i++)
+        expect_end(serving_read(waiting[i]), "waited");
     stop(&s);
     wsgi_server_free(s.server);
 }
@@ -345,11 +348,8 @@ Test(executor, the_loop_is_there_with_streams_and_all_threads_in_calls)
         cr_expect_gt(total, 64 * 65536u, "stream %d: %zu", i, total);
         close(slow[i]);
     }
-    for (int i = 0; i < 2; i++) {
-        char *got = serving_read(busy[i]);
-        cr_expect(ends_with(got, "napped"), "%s", got);
-        free(got);
-    }
+    for (int i = 0; i < 2; i++)
+        expect_end(serving_read(busy[i]), "napped");
     stop(&s);
     expect_true("inside == 0");
     expect_true("most <= 2");
@@ -384,9 +384,7 @@ Test(executor, streams_on_one_thread_take_turns)
 Test(executor, what_has_a_destructor_is_not_kept)
 {
     served s = start(NULL, NULL);
-    char *got = serving_ask(s.server, "/dies");
-    cr_expect(ends_with(got, "d\r\n0\r\n\r\n"), "%s", got);
-    free(got);
+    expect_end(serving_ask(s.server, "/dies"), "d\r\n0\r\n\r\n");
     stop(&s);
     expect_true("left == [1, 2]");
     wsgi_server_free(s.server);
@@ -459,9 +457,7 @@ Test(executor, clients_may_leave_at_any_time)
         nanosleep(&moment, NULL);
         close(fd);
     }
-    char *got = serving_ask(s.server, "/fast");
-    cr_expect(ends_with(got, "fast"), "%s", got);
-    free(got);
+    expect_end(serving_ask(s.server, "/fast"), "fast");
     stop(&s);
     expect_true("inside == 0");
     wsgi_server_free(s.server);
